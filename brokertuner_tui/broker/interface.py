@@ -1,0 +1,109 @@
+"""What the tuner asks of a broker, wherever it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from brokertuner_tui.errors import TunerError
+from brokertuner_tui.knobs.catalogue import KnobValues, Value, Version
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A change of the broker that was verified to be in force."""
+
+    how: Literal["start", "restart", "reload", "none"]
+    knobs: Mapping[str, Value]
+    changed: tuple[str, ...]
+    pid: int
+    old_pid: int | None
+    write_s: float
+    """Writing the config durably."""
+    stop_s: float
+    start_s: float
+    """From the new process, or the reload signal, to the first accepted connection."""
+    verify_s: float
+    total_s: float
+    checks: tuple[str, ...]
+    """What was verified, in the operator's words: `process`, `port owner`, `CONNACK`, `round trip`, `log`, ..."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerStatus:
+    """How the broker is at this moment."""
+
+    state: Literal["stopped", "starting", "listening", "reloading", "stopping", "failed"]
+    host: str
+    port: int
+    pid: int | None
+    started_at: float | None
+    """When the process was created, seconds since the epoch."""
+    version: Version | None
+    restarts: int
+    """Restarts since `start`, wanted ones and others."""
+    knobs: Mapping[str, Value] | None
+    """Verified to be in force; None while nothing is."""
+    last_applied: Applied | None
+    error: str = ""
+
+
+class ApplyFailed(TunerError):
+    """The broker did not come up with the wanted knobs.
+
+    `log` holds the broker's own words; `restored` says what was put back and verified, None if that failed as well.
+    """
+
+    def __init__(self, message: str, *, log: str = "", restored: Applied | None = None) -> None:
+        self.log, self.restored = log, restored
+        super().__init__(message)
+
+
+class Broker(Protocol):
+    """A broker that can be changed. Methods are called by one thread, `status` by any."""
+
+    @property
+    def host(self) -> str:
+        """Where clients connect to."""
+
+    @property
+    def port(self) -> int:
+        """Where clients connect to; known once it was started."""
+
+    @property
+    def version(self) -> Version:
+        """Mosquitto's version."""
+
+    @property
+    def log_path(self) -> Path | None:
+        """The broker's log, if it is a file here."""
+
+    def start(self, knobs: KnobValues) -> Applied:
+        """Starts with `knobs` in force.
+
+        Raises:
+            ApplyFailed: it did not come up.
+            TunerError: there is no Mosquitto, the port is taken, or the folder cannot be written.
+        """
+
+    def apply(self, knobs: KnobValues) -> Applied:
+        """Brings `knobs` into force by reload or restart, whatever the change needs, and verifies it.
+
+        Raises:
+            ApplyFailed: it did not come up; the last good knobs were put back (see `restored`).
+            UsageError: a value is not legal; nothing was touched.
+        """
+
+    def restart(self) -> Applied:
+        """Restarts with the knobs in force, and verifies (also brings back one that has died)."""
+
+    def alive(self) -> bool:
+        """Whether the process that was started last still runs (cheap: no connection is made)."""
+
+    def status(self) -> BrokerStatus:
+        """A snapshot."""
+
+    def stop(self) -> None:
+        """Ends the broker: TERM, a deadline, KILL. May be called again."""

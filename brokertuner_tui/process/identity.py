@@ -1,0 +1,37 @@
+"""Who a process is: its PID alone may be given to another one later."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import psutil
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A process: its PID, and when it was created (seconds since the epoch)."""
+
+    pid: int
+    created_at: float
+
+    @classmethod
+    def of(cls, pid: int) -> Identity:
+        """The process that has `pid` now.
+
+        Raises:
+            ProcessLookupError: there is none.
+        """
+        try:
+            return cls(pid, psutil.Process(pid).create_time())
+        except psutil.NoSuchProcess:
+            raise ProcessLookupError(f"no process {pid}") from None
+
+    def alive(self) -> bool:
+        """Whether this very process still runs (a zombie does not)."""
+        try:
+            process = psutil.Process(self.pid)
+            # /proc counts in ticks of 10 ms from boot; the boot time itself may be adjusted by NTP.
+            same = abs(process.create_time() - self.created_at) < 1.0
+            return same and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False

@@ -1,0 +1,76 @@
+"""What the tuner asks of a load, whoever makes it: the built-in generator, emqtt_bench, or live traffic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from brokertuner_tui.errors import TunerError
+from brokertuner_tui.workload.profile import Profile
+from brokertuner_tui.workload.window import Window
+
+
+class LoadError(TunerError):
+    """The load's process did not start, died, hung, or could not connect in time; the message says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadStatus:
+    """How the load is at this moment."""
+
+    state: str
+    """`stopped`, `starting`, `running`, `reconnecting`, `dead`."""
+    pid: int | None
+    profile: Profile | None
+    connected: int
+    wanted: int
+    """Connections that the profile asks for."""
+    reconnects: int
+    """Connections lost since the start."""
+    sent_total: int
+    received_total: int
+    on_time_total: int
+    generator_cpu: float
+    """CPU seconds a second over the last report."""
+    error: str = ""
+
+
+class Load(Protocol):
+    """A load on one broker. Methods are called by one thread, `status` by any."""
+
+    def start(self, profile: Profile, host: str, port: int) -> None:
+        """Starts the process and asks it to connect; does not wait for the connections.
+
+        Raises:
+            LoadError: the process did not come up.
+        """
+
+    def change(self, profile: Profile) -> None:
+        """Goes over to another profile in the running process (connections are made anew)."""
+
+    def wait_ready(self, deadline_s: float, cancelled: Callable[[], bool] = lambda: False) -> float:
+        """Waits until every client is connected and subscribed; gives the seconds that took.
+
+        Raises:
+            LoadError: not within `deadline_s`, or the process died.
+        """
+
+    def expect_restart(self) -> None:
+        """The broker is about to be restarted on purpose: reconnect at once, without back-off, as soon as it listens."""
+
+    def open_window(self) -> None:
+        """Starts a measurement."""
+
+    def close_window(self, drain_s: float = 0.0) -> Window:
+        """Ends the measurement; with `drain_s`, publishers stop and stragglers are awaited for up to that long first.
+
+        Raises:
+            LoadError: the process died or did not answer within 2 s beyond `drain_s`.
+        """
+
+    def status(self) -> LoadStatus:
+        """A snapshot, at most half a second old."""
+
+    def stop(self) -> None:
+        """Ends the process: asked, then TERM, then KILL. May be called again."""

@@ -1,0 +1,84 @@
+"""What the load saw between two moments, counted at the receiving end by sequence number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One measurement.
+
+    A delivery is one message at one subscriber. `received` counts first deliveries in the window, `on_time` those of them
+    that took at most the profile's `slo_ms` from the publisher's send call to the subscriber's receive call, `late` the rest.
+    """
+
+    seconds: float
+    sent: int
+    """Messages that publishers sent in the window."""
+    expected: int
+    """Deliveries that those messages should cause (each times its topic's subscribers)."""
+    received: int
+    on_time: int
+    late: int
+    lost: int
+    """Deliveries overtaken by a later message of the same publisher at the same subscriber: they will not come any more."""
+    missing: int
+    """Deliveries of messages sent in this window that were past their SLO at its end and had not come (late or lost)."""
+    duplicated: int
+    p50_ms: float
+    p90_ms: float
+    p95_ms: float
+    p99_ms: float
+    max_ms: float
+    histogram: tuple[tuple[float, int], ...]
+    """(upper bound in ms, count) of every bucket that is not empty, ascending."""
+    on_time_slices: tuple[int, ...]
+    """`on_time` in consecutive slices of `slice_s`, for the uncertainty of the mean."""
+    slice_s: float
+    clients: int
+    """Connections that were up at the end."""
+    reconnects: int
+    """Connections lost in the window."""
+    generator_cpu: float
+    """CPU seconds a second that the generator used (1.0 = a whole core: the generator may be the limit)."""
+
+    @property
+    def on_time_per_s(self) -> float:
+        """On-time goodput, deliveries a second."""
+        return self.on_time / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def received_per_s(self) -> float:
+        """Deliveries a second, late ones too."""
+        return self.received / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def sent_per_s(self) -> float:
+        """Messages a second that publishers sent."""
+        return self.sent / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def on_time_stderr(self) -> float:
+        """Standard error of `on_time_per_s`, by the batch means method over the slices (0 with fewer than two)."""
+        n = len(self.on_time_slices)
+        if n < 2 or self.slice_s <= 0:
+            return 0.0
+        mean = sum(self.on_time_slices) / n
+        variance = sum((count - mean) ** 2 for count in self.on_time_slices) / (n - 1)
+        return float((variance / n) ** 0.5 / self.slice_s)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; the rates are included for readers and ignored by `from_dict`."""
+        rates = ("on_time_per_s", "received_per_s", "sent_per_s", "on_time_stderr")
+        return asdict(self) | {name: getattr(self, name) for name in rates}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Window:
+        """From what `as_dict` gave, lists for tuples too."""
+        values = {name: data[name] for name in cls.__dataclass_fields__}
+        values["histogram"] = tuple((float(bound), int(count)) for bound, count in values["histogram"])
+        values["on_time_slices"] = tuple(values["on_time_slices"])
+        return cls(**values)
