@@ -1,0 +1,50 @@
+"""Whole files, durably: a reader, or a machine that lost its power, sees the old file or the new one, never a part."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+
+def replace_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Replaces `path` by `data` whole, or leaves it as it was: temporary file, fsync, rename, fsync of the folder.
+
+    A symbolic link is followed, so that the link itself stays. The file gets `mode`, whatever it had before.
+
+    Raises:
+        OSError: the folder is missing or cannot be written, or the disk is full; `path` is untouched and no temporary
+            file is left behind.
+    """
+    path = Path(os.path.realpath(path))
+    # O_EXCL and 0600 (mkstemp): nobody else can have opened it before the mode is set.
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".new")
+    try:
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            os.fchmod(descriptor, mode)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names in `folder` durable (a rename is not, before that).
+
+    Raises:
+        OSError: the folder cannot be read, or the disk failed. Do not retry: the kernel may have dropped the data.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
