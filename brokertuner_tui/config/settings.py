@@ -1,0 +1,138 @@
+"""Every setting, its type, its bounds and its default. `brokertuner.toml` documents each one for the operator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+UnitShare = Field(ge=0.0, le=1.0)
+
+
+class Section(BaseModel):
+    """A frozen table of the config; unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class BrokerSettings(Section):
+    """`[broker]`: which broker, and how long it may take."""
+
+    kind: Literal["managed"] = "managed"
+    mosquitto: Path | None = None
+    """The program; None: found."""
+    port: int = Field(0, ge=0, le=65_535)
+    """0: a free one."""
+    extra_conf: Path | None = None
+    """A file of your own that the managed broker includes, after ours."""
+    broker_restart_stable_sec: float = Field(20.0, gt=0, le=600)
+    broker_reload_stable_sec: float = Field(3.0, gt=0, le=600)
+
+
+class LoadSettings(Section):
+    """`[load]`: which traffic, and who makes it."""
+
+    workload: str = "fanout"
+    generator: Literal["builtin", "emqtt_bench"] = "builtin"
+    check_freq: int = Field(5, ge=1)
+    """Steps between two checks of the load's process."""
+    ready_sec: float = Field(10.0, gt=0, le=600)
+    """Deadline for the load's connections after a change."""
+
+
+class TuningSettings(Section):
+    """`[tuning]`: the loop."""
+
+    preset: Literal["slo", "classic"] = "slo"
+    total_timesteps: int = Field(60, ge=1)
+    step_interval_sec: float = Field(1.0, gt=0, le=3600)
+    """Length of a measurement."""
+    settle_sec: float = Field(0.25, ge=0, le=3600)
+    """Between the load's reconnection and the measurement; the load's own RTT and SLO are added."""
+    max_steps: int = Field(200, ge=1)
+    """Steps of an episode of the environment."""
+    max_seconds: float | None = Field(None, gt=0)
+    confirm_windows: int = Field(5, ge=2, le=100)
+    """Interleaved windows of default and best before the best counts as confirmed."""
+    on_stop: Literal["best", "default", "current"] = "best"
+    """What stays in force at the end: the best confirmed knobs, the broker's defaults, or the last ones tried."""
+    pin: dict[str, int | bool | str] = {}
+    """Knobs that the agent must leave alone, and their values."""
+    save_freq: int = Field(20, ge=1)
+    """Trials between two checkpoints."""
+
+
+class ClassicReward(Section):
+    """`[reward.classic]`: alpha * clients + beta * rate - gamma * cpu - delta * mem."""
+
+    alpha: float = Field(1.0, ge=0)
+    beta: float = Field(1.0, ge=0)
+    gamma: float = Field(0.5, ge=0)
+    delta: float = Field(0.5, ge=0)
+    clients_norm: float = Field(1000.0, gt=0)
+    rate_norm: float = Field(10_000.0, gt=0)
+    cpu_norm: float = Field(400.0, gt=0)
+    """Per cent of one core that count as 1."""
+    mem_norm_bytes: float = Field(float(2**30), gt=0)
+    ctx_norm: float = Field(1e6, gt=0)
+
+
+class SloReward(Section):
+    """`[reward.slo]`: on-time goodput, less what it costs."""
+
+    cpu_weight: float = Field(0.02, ge=0, le=1)
+    """Off for a whole core."""
+    memory_weight: float = Field(0.02, ge=0, le=1)
+    """Off for a GiB."""
+    restart_weight: float = Field(0.01, ge=0, le=1)
+    """Off for a restart."""
+
+
+class RewardSettings(Section):
+    """`[reward]`."""
+
+    classic: ClassicReward = ClassicReward()
+    slo: SloReward = SloReward()
+
+
+class AgentSettings(Section):
+    """`[agent]`: DDPG. None means: what the preset says (`agent/presets.py`)."""
+
+    device: str = Field("cpu", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    lr: float | None = Field(None, gt=0, le=1)
+    batch_size: int | None = Field(None, ge=1, le=65_536)
+    gamma: float | None = Field(None, ge=0, lt=1)
+    tau: float | None = Field(None, gt=0, le=1)
+    hidden: int | None = Field(None, ge=4, le=4096)
+    buffer_size: int = Field(100_000, ge=1)
+
+
+class StoreSettings(Section):
+    """`[store]`: where results go."""
+
+    save_dir: Path | None = None
+    """Store, checkpoints and logs; None: the user's data folder."""
+
+
+class TuiSettings(Section):
+    """`[tui]`: the screen."""
+
+    theme: str = "dark"
+    ascii: bool = False
+    """Plain characters only."""
+    keymap: dict[str, str] = {}
+    """Binding id to key(s), for example `pause = "space,f5"`."""
+
+
+class Settings(Section):
+    """The whole config, workloads aside (see `config/workloads.py`)."""
+
+    broker: BrokerSettings = BrokerSettings()
+    load: LoadSettings = LoadSettings()
+    tuning: TuningSettings = TuningSettings()
+    reward: RewardSettings = RewardSettings()
+    agent: AgentSettings = AgentSettings()
+    store: StoreSettings = StoreSettings()
+    tui: TuiSettings = TuiSettings()
+    seed: int = Field(0, ge=0, lt=2**32)
