@@ -7,13 +7,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-UnitShare = Field(ge=0.0, le=1.0)
-
 
 class Section(BaseModel):
     """A frozen table of the config; unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # Strict: a number in quotes, or true for 1, is a slip of the pen and is said. Text from the environment and the
+    # command line is converted before (`config/fields.py`).
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
 
 class BrokerSettings(Section):
@@ -28,6 +28,10 @@ class BrokerSettings(Section):
     """A file of your own that the managed broker includes, after ours."""
     broker_restart_stable_sec: float = Field(20.0, gt=0, le=600)
     broker_reload_stable_sec: float = Field(3.0, gt=0, le=600)
+    mosquitto_pid: int | None = Field(None, ge=1, le=2**22)
+    """Process of a broker that we do not manage; the managed broker's PID is our own to know. Also `MOSQUITTO_PID`."""
+    tuner_config: Path | None = None
+    """Knob file that a broker which we do not manage includes. Also `MOSQUITTO_TUNER_CONFIG`."""
 
 
 class LoadSettings(Section):
@@ -37,7 +41,7 @@ class LoadSettings(Section):
     generator: Literal["builtin", "emqtt_bench"] = "builtin"
     check_freq: int = Field(5, ge=1)
     """Steps between two checks of the load's process."""
-    ready_sec: float = Field(10.0, gt=0, le=600)
+    ready_sec: float = Field(5.0, gt=0, le=600)
     """Deadline for the load's connections after a change."""
 
 
@@ -99,7 +103,7 @@ class RewardSettings(Section):
 class AgentSettings(Section):
     """`[agent]`: DDPG. None means: what the preset says (`agent/presets.py`)."""
 
-    device: str = Field("cpu", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    device: str = Field("cpu", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
     lr: float | None = Field(None, gt=0, le=1)
     batch_size: int | None = Field(None, ge=1, le=65_536)
     gamma: float | None = Field(None, ge=0, lt=1)

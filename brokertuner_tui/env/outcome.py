@@ -23,6 +23,18 @@ class Verdict(StrEnum):
     """Nothing can be said: the load was down, the operator interfered, the profile changed."""
 
 
+class PhaseName(StrEnum):
+    """What a trial is doing."""
+
+    PROPOSING = "proposing"
+    APPLYING = "applying"
+    VERIFYING = "verifying"
+    SETTLING = "settling"
+    MEASURING = "measuring"
+    LEARNING = "learning"
+    RECORDING = "recording"
+
+
 @dataclass(frozen=True, slots=True)
 class Timings:
     """Seconds that each phase of a trial took, in order."""

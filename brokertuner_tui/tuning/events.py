@@ -9,6 +9,7 @@ from typing import Literal
 
 from brokertuner_tui.broker.interface import Applied
 from brokertuner_tui.env.outcome import Outcome, Verdict
+from brokertuner_tui.env.outcome import PhaseName as PhaseName
 from brokertuner_tui.knobs.catalogue import Value, Version
 from brokertuner_tui.telemetry.sample import Sample
 from brokertuner_tui.workload.profile import Profile
@@ -32,18 +33,6 @@ class State(StrEnum):
     def ended(self) -> bool:
         """Whether nothing will follow."""
         return self in (State.COMPLETED, State.CANCELLED, State.FAILED)
-
-
-class PhaseName(StrEnum):
-    """What a trial is doing."""
-
-    PROPOSING = "proposing"
-    APPLYING = "applying"
-    VERIFYING = "verifying"
-    SETTLING = "settling"
-    MEASURING = "measuring"
-    LEARNING = "learning"
-    RECORDING = "recording"
 
 
 class TrialKind(StrEnum):
@@ -213,6 +202,8 @@ class ConfirmStep(Event):
 class Confirmed(Event):
     """Default and best were measured in turns. `better`: the intervals of their difference are above 0."""
 
+    profile: str
+    """The profile that ran while they were measured."""
     default: Measured
     best: Measured
     best_knobs: Mapping[str, Value]

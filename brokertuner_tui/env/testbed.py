@@ -1,0 +1,295 @@
+"""The real thing that is tuned: a broker, a load on it, and the telemetry of both; and one trial on it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psutil
+
+from brokertuner_tui.broker.find import find_mosquitto
+from brokertuner_tui.broker.interface import Applied, ApplyFailed, Broker
+from brokertuner_tui.broker.managed import ManagedBroker
+from brokertuner_tui.config.settings import Settings
+from brokertuner_tui.env.outcome import Outcome, PhaseName, Timings, Usage, Verdict
+from brokertuner_tui.knobs.catalogue import KnobValues, Value, Version, defaults, needs_restart
+from brokertuner_tui.telemetry.sampler import Sampler
+from brokertuner_tui.workload.builtin import BuiltinLoad
+from brokertuner_tui.workload.emqtt_bench import EmqttBenchLoad
+from brokertuner_tui.workload.load import Load, LoadError
+from brokertuner_tui.workload.profile import Profile, Workload
+from brokertuner_tui.workload.window import Window
+
+OnPhase = Callable[[PhaseName, float], None]
+_POLL_S = 0.02
+_MAX_EXTRA_SETTLE_S = 1.0
+
+
+def _quiet(_phase: PhaseName, _seconds: float) -> None:
+    """Nobody wants to know."""
+
+
+def _never() -> bool:
+    return False
+
+
+class _Interrupted(Exception):
+    """The trial has to end now; carries its verdict and the reason."""
+
+    def __init__(self, verdict: Verdict, reason: str) -> None:
+        self.verdict, self.reason = verdict, reason
+
+
+@dataclass(frozen=True, slots=True)
+class _Counters:
+    """The broker's process at one moment, to take differences of."""
+
+    at: float
+    cpu_s: float
+    switches: int
+
+
+class Testbed:
+    """Owns a broker, a load and the sampler. Used by one thread; `close` ends everything that was started.
+
+    Args:
+        folder: for the broker's private config and all logs of the run; made if missing.
+    """
+
+    __test__ = False  # not a test, whatever pytest thinks of the name
+
+    def __init__(self, settings: Settings, workload: Workload, folder: Path) -> None:
+        self._settings = settings
+        self._workload = workload
+        self._folder = folder
+        self._started_at = time.monotonic()
+        self._profile = workload.at(0.0)
+        self._broker: Broker | None = None
+        self.load: Load = _make_load(settings, folder)
+        self._sampler: Sampler | None = None
+
+    @property
+    def broker(self) -> Broker:
+        """The broker; there once `open` was called."""
+        assert self._broker is not None, "open() comes first"
+        return self._broker
+
+    @property
+    def sampler(self) -> Sampler:
+        """The telemetry; there once `open` was called."""
+        assert self._sampler is not None, "open() comes first"
+        return self._sampler
+
+    @property
+    def version(self) -> Version:
+        """The broker's version."""
+        return self.broker.version
+
+    @property
+    def defaults(self) -> dict[str, Value]:
+        """The broker's own defaults."""
+        return defaults(self.version)
+
+    def open(self, knobs: KnobValues | None = None) -> Applied:
+        """Starts the broker with `knobs` (its defaults) and the telemetry, and asks the load to connect.
+
+        Raises:
+            TunerError: there is no Mosquitto, or it did not come up. A load that does not start is not an error here.
+        """
+        broker = self._settings.broker
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._broker = ManagedBroker(
+            find_mosquitto(broker.mosquitto),
+            self._folder / "broker",
+            port=broker.port,
+            extra_conf=broker.extra_conf,
+            restart_stable_s=broker.broker_restart_stable_sec,
+            reload_stable_s=broker.broker_reload_stable_sec,
+        )
+        applied = self._broker.start(knobs if knobs is not None else self.defaults)
+        self._sampler = Sampler(self._broker, self.load)
+        self._sampler.start()
+        return applied
+
+    def start_load(self) -> None:
+        """Starts the load's process on the profile that is due.
+
+        Raises:
+            LoadError: it does not start.
+        """
+        self._started_at = time.monotonic()
+        self._profile = self._workload.at(0.0)
+        self.load.start(self._profile, self.broker.host, self.broker.port)
+
+    @property
+    def profile(self) -> Profile:
+        """What the load runs now."""
+        return self._profile
+
+    def follow_schedule(self) -> bool:
+        """Goes over to the profile that is due; whether there was a change.
+
+        Raises:
+            LoadError: the load did not take it.
+        """
+        due = self._workload.at(time.monotonic() - self._started_at)
+        if due == self._profile:
+            return False
+        self._profile = due
+        self.load.change(due)
+        return True
+
+    def apply(self, knobs: KnobValues) -> Applied:
+        """Brings `knobs` into force outside a trial.
+
+        Raises:
+            ApplyFailed: they did not come into force.
+        """
+        current = self.broker.status().knobs
+        if current is None or not self.broker.alive() or needs_restart(current, knobs):
+            self.load.expect_restart()
+        return self.broker.apply(knobs)
+
+    def restart_broker(self) -> Applied:
+        """Restarts the broker with the knobs in force, or brings back one that has died.
+
+        Raises:
+            ApplyFailed: it did not come up.
+        """
+        self.load.expect_restart()
+        return self.broker.restart()
+
+    def trial(
+        self,
+        knobs: KnobValues,
+        *,
+        seconds: float | None = None,
+        on_phase: OnPhase = _quiet,
+        interrupted: Callable[[], bool] = _never,
+    ) -> Outcome:
+        """Apply, verify, settle, measure. A fault of the broker or the load is a verdict, not an exception.
+
+        Args:
+            seconds: of measuring; None: `step_interval_sec`.
+            interrupted: asked every few milliseconds; True ends the trial as inconclusive.
+        """
+        seconds = self._settings.tuning.step_interval_sec if seconds is None else seconds
+        outcome = Outcome(knobs, self._profile, self.version, Verdict.INCONCLUSIVE, "", None, None, Usage(), None, Timings())
+        try:
+            on_phase(PhaseName.APPLYING, 0.0)
+            started = time.perf_counter()
+            applied = self._apply_for_trial(knobs)
+            outcome = replace(outcome, applied=applied)
+            outcome = _timed(outcome, apply_s=time.perf_counter() - started)
+            on_phase(PhaseName.SETTLING, 0.0)
+            outcome = _timed(outcome, reconnect_s=self._await_load(interrupted))
+            settle_s = self._settle_s()
+            on_phase(PhaseName.SETTLING, settle_s)
+            outcome = _timed(outcome, settle_s=self._wait(settle_s, interrupted))
+            on_phase(PhaseName.MEASURING, seconds)
+            started = time.perf_counter()
+            window, usage = self._measure(seconds, interrupted)
+            outcome = _timed(outcome, measure_s=time.perf_counter() - started)
+        except _Interrupted as end:
+            return replace(outcome, verdict=end.verdict, reason=end.reason)
+        outcome = replace(outcome, usage=usage, sample=self.sampler.latest())
+        if window.sent == 0:
+            return replace(outcome, reason="the load sent nothing in this window")
+        return replace(outcome, verdict=Verdict.OK, window=window)
+
+    def close(self) -> None:
+        """Ends load, telemetry and broker. May be called again."""
+        self.load.stop()
+        if self._sampler is not None:
+            self._sampler.stop()
+        if self._broker is not None:
+            self._broker.stop()
+
+    def _apply_for_trial(self, knobs: KnobValues) -> Applied:
+        try:
+            return self.apply(knobs)
+        except ApplyFailed as error:
+            raise _Interrupted(Verdict.FAILED, str(error)) from error
+
+    def _settle_s(self) -> float:
+        """Queues need a few round trips to fill or drain before a window says what is typical."""
+        extra = 2 * self._profile.client_rtt_ms / 1000 + self._profile.slo_ms / 1000
+        return self._settings.tuning.settle_sec + min(extra, _MAX_EXTRA_SETTLE_S)
+
+    def _await_load(self, interrupted: Callable[[], bool]) -> float:
+        try:
+            return self.load.wait_ready(self._settings.load.ready_sec, interrupted)
+        except LoadError as error:
+            if interrupted():
+                raise _Interrupted(Verdict.INCONCLUSIVE, "interrupted by the operator") from error
+            self._check_broker()
+            status = self.load.status()
+            if status.pid is not None and status.state == "reconnecting" and status.connected < status.wanted:
+                # The load is well and the broker answers a probe, yet these knobs keep clients out.
+                reason = f"{status.connected} of {status.wanted} clients could connect and stay: {error}"
+                raise _Interrupted(Verdict.FAILED, reason) from error
+            raise _Interrupted(Verdict.INCONCLUSIVE, str(error)) from error
+
+    def _wait(self, seconds: float, interrupted: Callable[[], bool]) -> float:
+        started = time.perf_counter()
+        while (left := seconds - (time.perf_counter() - started)) > 0:
+            if interrupted():
+                raise _Interrupted(Verdict.INCONCLUSIVE, "interrupted by the operator")
+            self._check_broker()
+            time.sleep(min(left, _POLL_S))
+        return time.perf_counter() - started
+
+    def _check_broker(self) -> None:
+        if self.broker.alive():
+            return
+        error = self.broker.status().error or "the broker is gone"
+        # A kill from outside says nothing about the knobs; whatever else ended it may well be their doing.
+        verdict = Verdict.INCONCLUSIVE if "signal 9" in error or "signal 15" in error else Verdict.FAILED
+        raise _Interrupted(verdict, error)
+
+    def _measure(self, seconds: float, interrupted: Callable[[], bool]) -> tuple[Window, Usage]:
+        pid = self.broker.status().pid
+        try:
+            self.load.open_window()
+            before = _counters(pid)
+            self._wait(seconds, interrupted)
+            after = _counters(pid)
+            window = self.load.close_window()
+        except LoadError as error:
+            self._check_broker()
+            raise _Interrupted(Verdict.INCONCLUSIVE, str(error)) from error
+        return window, _usage(pid, before, after)
+
+
+def _make_load(settings: Settings, folder: Path) -> Load:
+    if settings.load.generator == "emqtt_bench":
+        return EmqttBenchLoad(folder / "load")
+    return BuiltinLoad(folder / "load")
+
+
+def _timed(outcome: Outcome, **seconds: float) -> Outcome:
+    return replace(outcome, timings=replace(outcome.timings, **seconds))
+
+
+def _counters(pid: int | None) -> _Counters:
+    try:
+        process = psutil.Process(pid)
+        times, switches = process.cpu_times(), process.num_ctx_switches()
+    except psutil.Error:
+        return _Counters(time.perf_counter(), 0.0, 0)
+    return _Counters(time.perf_counter(), times.user + times.system, switches.voluntary + switches.involuntary)
+
+
+def _usage(pid: int | None, before: _Counters, after: _Counters) -> Usage:
+    elapsed = max(after.at - before.at, 1e-9)
+    try:
+        rss = psutil.Process(pid).memory_info().rss
+    except psutil.Error:
+        rss = 0
+    return Usage(
+        cpu_percent=max(0.0, 100 * (after.cpu_s - before.cpu_s) / elapsed),
+        rss_bytes=rss,
+        ctx_switches_per_s=max(0.0, (after.switches - before.switches) / elapsed),
+    )
