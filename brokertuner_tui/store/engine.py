@@ -1,0 +1,166 @@
+"""Opens a database: SQLite with the settings that make a commit durable, or PostgreSQL by URL.
+
+A SQLite file is looked at through a read-only connection first: a file that is damaged or not ours stays as it is, byte for
+byte.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import Engine, create_engine, event, insert, inspect, select
+from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool
+
+from brokertuner_tui.store import plain, schema
+from brokertuner_tui.store.errors import StoreError
+
+BUSY_MS = 10_000
+_CHECK_UP_TO_BYTES = 256 * 2**20
+
+
+def is_url(where: str | Path) -> bool:
+    """Whether `where` is a database's URL, not a file."""
+    return isinstance(where, str) and "://" in where
+
+
+@contextmanager
+def speaking(where: str) -> Iterator[None]:
+    """Turns the database's errors into one line that names `where`."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise StoreError(f"{where}: {_words(error)}") from error
+    except sqlite3.Error as error:
+        raise StoreError(f"{where}: {error}") from error
+
+
+def _words(error: SQLAlchemyError) -> str:
+    original = getattr(error, "orig", None)
+    return " ".join(str(original or error).split())
+
+
+def open_sqlite(path: Path, *, read_only: bool) -> Engine:
+    """An engine for the file at `path`, which is made (0600) unless `read_only`.
+
+    Raises:
+        StoreError: it cannot be opened, is damaged, or is not ours; it was not changed.
+    """
+    with speaking(str(path)):
+        if not read_only:
+            _make_file(path)
+        is_new = _look_at(path)
+        if read_only and is_new:
+            raise StoreError(f"{path}: there is nothing in it yet")
+        engine = create_engine(
+            "sqlite://",
+            creator=lambda: _connect(path, read_only=read_only),
+            poolclass=QueuePool,
+            pool_size=1,
+            json_serializer=plain.dumps,
+        )
+        # The driver's own idea of transactions would leave CREATE TABLE outside of them.
+        event.listen(engine, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
+        begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+        if is_new:
+            with engine.begin() as connection:
+                _create(connection)
+        return engine
+
+
+def open_url(url: str) -> Engine:
+    """An engine for a database server; its tables are made where they are missing.
+
+    Raises:
+        StoreError: the URL is not one, its driver is missing, or the server cannot be reached. No password is shown.
+    """
+    try:
+        shown = make_url(url).render_as_string(hide_password=True)
+        engine = create_engine(url, json_serializer=plain.dumps, pool_size=1, pool_pre_ping=True)
+    except (ArgumentError, NoSuchModuleError, ImportError, TypeError) as error:
+        raise StoreError(f"the store's URL is of no use: {' '.join(str(error).split())}".replace(url, "URL")) from error
+    with speaking(shown), engine.begin() as connection:
+        if not inspect(connection).has_table("schema_version"):
+            _create(connection)
+        row = connection.execute(select(schema.schema_version)).one_or_none()
+    _check_version(shown, row[0] if row else "", row[1] if row else 0)
+    return engine
+
+
+def _create(connection: Connection) -> None:
+    schema.metadata.create_all(connection)
+    connection.execute(insert(schema.schema_version), {"application": schema.APPLICATION, "version": schema.VERSION})
+
+
+def _make_file(path: Path) -> None:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Made here because SQLite would give it 0644; its -wal and -shm inherit the mode.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise StoreError(f"the store cannot be written: {path}: {error.strerror}") from error
+
+
+def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    connection = sqlite3.connect(_uri(path, read_only=read_only), uri=True, check_same_thread=False, timeout=BUSY_MS / 1000)
+    try:
+        if not read_only:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")  # NORMAL may lose the last commits on power loss
+            connection.execute("PRAGMA foreign_keys = ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _uri(path: Path, *, read_only: bool) -> str:
+    mode = "ro" if read_only else "rw"
+    # On a read-only medium there is no place for the shared index; without a WAL nothing can change either.
+    folder_is_fixed = read_only and not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
+    return f"file:{quote(str(path.absolute()))}?mode={mode}{'&immutable=1' if folder_is_fixed else ''}"
+
+
+def _look_at(path: Path) -> bool:
+    """Whether the database is empty; it is ours otherwise."""
+    if not path.exists():
+        raise StoreError(f"there is no store at {path}")
+    try:
+        with closing(_connect(path, read_only=True)) as connection:
+            tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            if not tables:
+                return True
+            if "schema_version" not in tables:
+                raise StoreError(f"{path} is not a store of brokertuner-tui (another program's database); it was left as it is")
+            row: Any = connection.execute("SELECT application, version FROM schema_version").fetchone()
+            _check_version(str(path), *(row or ("", 0)))
+            if path.stat().st_size <= _CHECK_UP_TO_BYTES:
+                (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+                if verdict != "ok":
+                    raise sqlite3.DatabaseError(verdict)
+            return False
+    except sqlite3.OperationalError as error:  # locked, unreadable, no such column: nothing is known to be broken
+        raise StoreError(f"the store cannot be read: {path}: {error}") from error
+    except sqlite3.DatabaseError as error:
+        raise StoreError(
+            f"{path} is damaged or not a store of brokertuner-tui ({' '.join(str(error).split())}); it was left as it is: "
+            "move it away, or give another --save-dir"
+        ) from error
+
+
+def _check_version(where: str, application: str, version: int) -> None:
+    if application != schema.APPLICATION or not isinstance(version, int) or version < 1:
+        raise StoreError(f"{where} is not a store of brokertuner-tui; it was left as it is")
+    if version > schema.VERSION:
+        raise StoreError(
+            f"{where} was written by a newer brokertuner-tui (store version {version}, this one knows {schema.VERSION}); "
+            "it was left as it is"
+        )

@@ -1,0 +1,165 @@
+"""Events as a session makes them, for tests of what is done with them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+from brokertuner_tui.broker.interface import Applied, BrokerStatus
+from brokertuner_tui.env.outcome import Outcome, Timings, Usage, Verdict
+from brokertuner_tui.knobs import catalogue, codec
+from brokertuner_tui.store.rows import RunInfo
+from brokertuner_tui.telemetry.sample import ProcessUsage, Sample, SysRates
+from brokertuner_tui.tuning.events import AgentState, Confirmed, Measured, RunFinished, State, TrialFinished, TrialKind
+from brokertuner_tui.workload.load import LoadStatus
+from brokertuner_tui.workload.profile import Profile
+from brokertuner_tui.workload.window import Window
+
+VERSION = (2, 0, 21)
+PROFILE = Profile("fanout", subscribers=100, qos=1, rate=500.0, burst=(0.2, 0.8), slo_ms=10.0)
+BEST_KNOBS = catalogue.defaults(VERSION) | {"max_inflight_messages": 2000, "set_tcp_nodelay": True}
+
+
+def run_info(**changes: Any) -> RunInfo:
+    """A run that begins at a fixed time."""
+    info = RunInfo(
+        preset="slo",
+        workload="fanout",
+        profile=PROFILE.as_dict(),
+        seed=7,
+        config={"tuning": {"preset": "slo"}},
+        started_at=1_795_222_800.5,  # 2026-11-21 01:00:00 UTC
+        broker_kind="managed",
+        mosquitto_path="/usr/sbin/mosquitto",
+        mosquitto_version=VERSION,
+        pinned={"persistence": False},
+        versions={"brokertuner-tui": "0.1.0"},
+    )
+    return replace(info, **changes)
+
+
+def window(**changes: Any) -> Window:
+    """A second of fan-out."""
+    made = Window(
+        seconds=1.0,
+        sent=500,
+        expected=50_000,
+        received=49_000,
+        on_time=48_000,
+        late=1000,
+        lost=10,
+        missing=20,
+        duplicated=1,
+        p50_ms=0.5,
+        p90_ms=1.0,
+        p95_ms=1.5,
+        p99_ms=9.5,
+        max_ms=40.0,
+        histogram=((0.5, 25_000), (50.0, 24_000)),
+        on_time_slices=(12_000, 12_100, 11_900, 12_000),
+        slice_s=0.25,
+        clients=101,
+        reconnects=0,
+        generator_cpu=0.4,
+    )
+    return replace(made, **changes)
+
+
+def trial(number: int = 1, *, verdict: Verdict = Verdict.OK, **changes: Any) -> TrialFinished:
+    """A trial; one that is not `ok` has no window and no reward."""
+    ok = verdict is Verdict.OK
+    applied = Applied(
+        how="restart",
+        knobs=BEST_KNOBS,
+        changed=("max_inflight_messages", "set_tcp_nodelay"),
+        pid=4242,
+        old_pid=4241,
+        write_s=0.002,
+        stop_s=0.001,
+        start_s=0.004,
+        verify_s=0.001,
+        total_s=0.008,
+        checks=("process", "CONNACK"),
+    )
+    sample = Sample(
+        at_s=12.0,
+        wall_s=1_795_222_801.0,
+        broker=BrokerStatus("listening", "127.0.0.1", 1883, 4242, 1.0, VERSION, 1, BEST_KNOBS, applied),
+        load=LoadStatus("running", 4300, PROFILE, 101, 101, 0, 500, 49_000, 48_000, 0.4),
+        sys=SysRates(raw={"uptime": "3 seconds"}),
+        process=ProcessUsage(4242, 40.0, 5_000_000, 900.0),
+        sent_per_s=500.0,
+        received_per_s=49_000.0,
+        on_time_per_s=48_000.0,
+    )
+    event = TrialFinished(
+        at=1_795_222_800.5 + number,
+        trial=number,
+        kind=TrialKind.AGENT,
+        outcome=Outcome(
+            knobs=BEST_KNOBS,
+            profile=PROFILE,
+            version=VERSION,
+            verdict=verdict,
+            reason="" if ok else "the broker exited with 3: Invalid value",
+            applied=applied if ok else None,
+            window=window() if ok else None,
+            usage=Usage(40.0, 5_000_000, 900.0),
+            sample=sample if ok else None,
+            timings=Timings(0.01, 0.02, 0.03, 0.25, 1.0, 0.04, 0.005),
+        ),
+        reward=0.75 if ok else None,
+        reward_terms={"goodput": 0.8, "cpu": -0.05} if ok else {},
+        action=tuple(float(number) for number in codec.encode(BEST_KNOBS)),
+        observation=(0.1, 0.2, math.nan),
+        next_observation=(0.3, 0.4, 0.5),
+        agent=AgentState("actor", 0.3, 0.01, None, 12, 40, "goes by the actor"),
+        changed=("max_inflight_messages", "set_tcp_nodelay"),
+        is_best=ok,
+        best_trial=number if ok else None,
+    )
+    return replace(event, **changes)
+
+
+DEFAULT_MEASURED = Measured(
+    on_time_per_s=0.0, low=0.0, high=0.0, received_per_s=28_000.0, on_time_share=0.0, p99_ms=math.nan, windows=5
+)
+BEST_MEASURED = Measured(
+    on_time_per_s=49_900.0, low=49_800.0, high=50_000.0, received_per_s=50_000.0, on_time_share=0.998, p99_ms=1.5, windows=5
+)
+
+
+def confirmed() -> Confirmed:
+    """The default delivers nothing on time: the ratio is infinite."""
+    return Confirmed(
+        at=1_795_222_900.0,
+        profile="fanout",
+        default=DEFAULT_MEASURED,
+        best=BEST_MEASURED,
+        best_knobs=BEST_KNOBS,
+        best_trial=2,
+        ratio_low=math.inf,
+        ratio_high=math.inf,
+        better=True,
+    )
+
+
+def finished(run: str, **changes: Any) -> RunFinished:
+    """A run that was completed and confirmed."""
+    event = RunFinished(
+        at=1_795_222_910.0,
+        run=run,
+        state=State.COMPLETED,
+        reason="all trials are done",
+        trials=3,
+        seconds=109.5,
+        default=DEFAULT_MEASURED,
+        best=BEST_MEASURED,
+        best_knobs=BEST_KNOBS,
+        left="best",
+        broker_restarts=3,
+        workload_restarts=1,
+        conf_path="/data/broker_tuner.conf",
+    )
+    return replace(event, **changes)
