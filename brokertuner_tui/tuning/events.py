@@ -14,6 +14,10 @@ from brokertuner_tui.knobs.catalogue import Value, Version
 from brokertuner_tui.telemetry.sample import Sample
 from brokertuner_tui.workload.profile import Profile
 
+Level = Literal["info", "warning", "error"]
+Left = Literal["best", "default", "current", "nothing"]
+"""What is in force on the broker at the end of a run (`nothing`: it never was in our hands)."""
+
 
 class State(StrEnum):
     """Where the session stands."""
@@ -166,7 +170,7 @@ class LoadChanged(Event):
     message: str
     profile: Profile
     restarts: int
-    level: Literal["info", "warning"] = "info"
+    level: Level = "info"
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +223,7 @@ class Notice(Event):
     """A sentence for the operator."""
 
     message: str
-    level: Literal["info", "warning", "error"] = "info"
+    level: Level = "info"
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,8 +238,7 @@ class RunFinished(Event):
     default: Measured | None
     best: Measured | None
     best_knobs: Mapping[str, Value] | None
-    left: Literal["best", "default", "current", "nothing"]
-    """What is in force on the broker at the end (`nothing`: the broker was ended with the run)."""
+    left: Left
     broker_restarts: int
     workload_restarts: int
     conf_path: str | None

@@ -1,0 +1,135 @@
+"""What a run leaves behind: its record, its trials, the CSV files, the agent's checkpoint, the config to take away."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from brokertuner_tui import __version__
+from brokertuner_tui.config.settings import Settings
+from brokertuner_tui.errors import TunerError
+from brokertuner_tui.files import replace_file
+from brokertuner_tui.knobs.catalogue import Value, Version
+from brokertuner_tui.store.csv_logs import CsvLogs
+from brokertuner_tui.store.export import conf_text
+from brokertuner_tui.store.rows import ConfirmingWindow, RunInfo
+from brokertuner_tui.store.store import FILE_NAME, Store
+from brokertuner_tui.tuning.confirm import Confirmation
+from brokertuner_tui.tuning.events import RunFinished, State, TrialFinished
+from brokertuner_tui.workload.profile import Workload
+
+if TYPE_CHECKING:  # importing the agent imports torch
+    from brokertuner_tui.agent.ddpg import DDPG
+
+CONF_NAME = "broker_tuner.conf"
+_PACKAGES = ("torch", "numpy", "gymnasium", "paho-mqtt", "psutil", "SQLAlchemy")
+
+
+class Recorder:
+    """Writes one run. Owned by the session's thread.
+
+    Raises:
+        TunerError: the folder cannot be written, or another session writes to the same store.
+    """
+
+    def __init__(self, save_dir: Path, settings: Settings, workload: Workload) -> None:
+        self._save_dir = save_dir
+        self._settings = settings
+        self._workload = workload
+        try:
+            save_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TunerError(f"the folder {save_dir} cannot be made: {error.strerror}") from error
+        self._store = Store.open(save_dir / FILE_NAME)
+        self._csv = CsvLogs(save_dir)
+        self.run = ""
+
+    def begin(self, mosquitto: Path, version: Version, pinned: Mapping[str, Value]) -> str:
+        """Makes the run's record and its folder; gives the run's id."""
+        first = self._workload.at(0.0)
+        self.run = self._store.create_run(
+            RunInfo(
+                preset=self._settings.tuning.preset,
+                workload=self._workload.name,
+                profile=first.as_dict(),
+                seed=self._settings.seed,
+                config=self._settings.model_dump(mode="json"),
+                started_at=time.time(),
+                broker_kind=self._settings.broker.kind,
+                mosquitto_path=str(mosquitto),
+                mosquitto_version=version,
+                pinned=dict(pinned),
+                versions=_versions(),
+                phases=tuple(
+                    {"profile": phase.profile.as_dict(), "seconds": phase.seconds}
+                    for phase in self._workload.phases
+                    if len(self._workload.phases) > 1
+                ),
+            )
+        )
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return self.run
+
+    @property
+    def folder(self) -> Path:
+        """The run's own: broker, logs, the config to take away."""
+        return self._save_dir / "runs" / self.run
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the run's agent is kept."""
+        return self._save_dir / "checkpoints" / self.run
+
+    def state(self, state: State, reason: str) -> None:
+        """Says where the run stands."""
+        if self.run:
+            self._store.set_state(self.run, state, reason)
+
+    def trial(self, event: TrialFinished, broker_restarts: int, workload_restarts: int) -> None:
+        """Keeps a trial; durable when this returns."""
+        self._store.record_trial(self.run, event, broker_restarts=broker_restarts, workload_restarts=workload_restarts)
+        self._csv.trial(event)
+
+    def confirmation(self, confirmation: Confirmation) -> None:
+        """Keeps a comparison of default and best with its windows."""
+        windows = [ConfirmingWindow(which, window) for which, window in confirmation.windows]
+        self._store.record_confirmation(self.run, confirmation.event, windows)
+
+    def agent(self, agent: DDPG, trials: int) -> Path:
+        """Keeps the agent whole; the checkpoint before stays beside it."""
+        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        agent.save(
+            self.checkpoint,
+            extra={"run": self.run, "preset": self._settings.tuning.preset, "trials": str(trials)},
+        )
+        return self.checkpoint
+
+    def conf(self) -> Path | None:
+        """Writes the winning config, from what the store knows; None when there is no winner yet."""
+        row = self._store.run(self.run)
+        if row.best_knobs is None:
+            return None
+        path = self.folder / CONF_NAME
+        replace_file(path, conf_text(row).encode(), mode=0o644)
+        return path
+
+    def finish(self, event: RunFinished) -> None:
+        """Ends the run's record."""
+        if self.run:
+            self._store.finish_run(self.run, event)
+
+    def close(self) -> None:
+        """Closes the files; may be called again."""
+        self._csv.close()
+        self._store.close()
+
+
+def _versions() -> dict[str, str]:
+    found = {"brokertuner-tui": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        found[package] = metadata.version(package)
+    return found

@@ -1,0 +1,321 @@
+"""One run: the state machine that turns commands and trials into events."""
+
+from __future__ import annotations
+
+import queue
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from brokertuner_tui.config.settings import TuningSettings
+from brokertuner_tui.env.outcome import Outcome, PhaseName, Verdict
+from brokertuner_tui.errors import TunerError
+from brokertuner_tui.knobs import codec, validation
+from brokertuner_tui.knobs.catalogue import KnobValues, changed
+from brokertuner_tui.tuning import commands, events, guard
+from brokertuner_tui.tuning.confirm import Confirmation, confirm
+from brokertuner_tui.tuning.events import Left, Level, State
+from brokertuner_tui.tuning.learner import Choice, Learner
+from brokertuner_tui.tuning.operations import Operations, Tell
+
+if TYPE_CHECKING:  # importing the store imports SQLAlchemy
+    from brokertuner_tui.tuning.recorder import Recorder
+
+_IDLE_S = 0.1
+_LIGHT = (commands.Pause, commands.Resume, commands.Step, commands.Pin, commands.Unpin)
+"""Commands that touch neither broker nor load: obeyed in the middle of a trial, too."""
+
+
+class Run:
+    """Tunes until the budget is spent or somebody says stop. Used by one thread; commands come through `inbox`."""
+
+    def __init__(
+        self,
+        tuning: TuningSettings,
+        operations: Operations,
+        learner: Learner,
+        recorder: Recorder,
+        inbox: queue.SimpleQueue[commands.Command],
+        tell: Tell,
+        *,
+        keep_open: bool,
+    ) -> None:
+        self._tuning = tuning
+        self._operations = operations
+        self._testbed = operations.testbed
+        self._learner = learner
+        self._recorder = recorder
+        self._inbox = inbox
+        self._tell = tell
+        self._keep_open = keep_open
+        self._waiting: list[commands.Command] = []
+        """Taken from the inbox in the middle of a trial, to be obeyed after it."""
+        self._state = State.STARTING
+        self._stop: commands.Stop | None = None
+        self._budget = tuning.total_timesteps
+        self._started = time.monotonic()
+        self._trial_seconds = tuning.step_interval_sec + tuning.settle_sec
+        self._checkpointed = 0
+        self.trials = 0
+        self.confirmation: Confirmation | None = None
+        self.conf_path: Path | None = None
+
+    def tune(self) -> tuple[State, str, Left]:
+        """Runs to the end; gives the last state, the reason for it, and what is left in force on the broker.
+
+        Raises:
+            TunerError: the broker does not come up any more, or the store cannot be written.
+        """
+        self._enter(State.TUNING)
+        while self._stop is None:
+            self._obey_all()
+            if self._stop is not None:
+                break
+            if self._state is State.PAUSED:
+                self._idle()
+            elif self._spent():
+                self._conclude()
+            else:
+                self._trial()
+                if self._state is State.STEPPING:
+                    self._enter(State.PAUSED, "one trial done")
+        self._enter(State.STOPPING)
+        if self._checkpointed != self.trials:
+            self._checkpoint()
+        left, reason = self._leave(self._stop.leave or self._tuning.on_stop)
+        return State(self._stop.state), reason, left
+
+    def _spent(self) -> bool:
+        if self.trials >= self._budget:
+            return True
+        if self._tuning.max_seconds is None or not self.trials:
+            return False
+        # What is still to come after this trial, so that the whole run ends in time.
+        to_come = (1 + 2 * self._tuning.confirm_windows) * self._trial_seconds
+        return time.monotonic() - self._started + to_come > self._tuning.max_seconds
+
+    def _idle(self) -> None:
+        """Paused: the config is left alone; a dead broker is brought back as it was, the load's schedule goes on."""
+        try:
+            self._waiting.append(self._inbox.get(timeout=_IDLE_S))
+        except queue.Empty:
+            self._operations.revive_broker()
+            self._operations.follow_schedule()
+
+    # -- one trial -----------------------------------------------------------------------------------------------------
+
+    def _trial(self) -> None:
+        number, began = self.trials + 1, time.perf_counter()
+        self._operations.revive_broker()
+        self._operations.follow_schedule()
+        self._operations.check_load(number)
+        self._phase(PhaseName.PROPOSING)
+        started = time.perf_counter()
+        choice = self._learner.choose(self._testbed.profile)
+        propose_s = time.perf_counter() - started
+        before = self._operations.in_force or choice.knobs
+        outcome = self._testbed.trial(choice.knobs, on_phase=self._phase, interrupted=self._interrupted)
+        self._operations.revive_broker(outcome.reason)
+        outcome = replace(outcome, timings=replace(outcome.timings, propose_s=propose_s))
+        self.trials = number
+        self._learn_and_record(number, choice, outcome, before)
+        if outcome.verdict is Verdict.FAILED:
+            self._put_back(choice, outcome)
+        self._trial_seconds += 0.2 * (time.perf_counter() - began - self._trial_seconds)
+        if number % self._tuning.save_freq == 0:
+            self._checkpoint()
+
+    def _learn_and_record(self, number: int, choice: Choice, outcome: Outcome, before: KnobValues) -> None:
+        self._phase(PhaseName.LEARNING)
+        lesson = self._learner.learn(number, choice, outcome)
+        best = self._learner.best(outcome.profile)
+        event = events.TrialFinished(
+            time.time(),
+            trial=number,
+            kind=choice.kind,
+            outcome=replace(outcome, timings=replace(outcome.timings, learn_s=lesson.learn_s)),
+            reward=lesson.reward,
+            reward_terms=lesson.terms,
+            action=tuple(float(number) for number in codec.encode(outcome.knobs)),
+            observation=lesson.observation,
+            next_observation=lesson.next_observation,
+            agent=self._learner.agent_state(choice),
+            changed=changed(before, outcome.knobs),
+            is_best=lesson.is_best,
+            best_trial=best.trial if best else None,
+        )
+        self._phase(PhaseName.RECORDING)
+        started = time.perf_counter()
+        self._recorder.trial(event, self._operations.broker_restarts, self._operations.load_restarts)
+        timings = replace(event.outcome.timings, record_s=time.perf_counter() - started)
+        self._tell(replace(event, outcome=replace(event.outcome, timings=timings)))
+
+    def _put_back(self, choice: Choice, outcome: Outcome) -> None:
+        """After a failed trial: the best known, or the default, is brought into force and verified."""
+        best = self._learner.best(outcome.profile)
+        knobs = best.knobs if best and best.knobs != choice.knobs else self._learner.default
+        self._operations.apply(knobs, "put back after a failed trial")
+
+    def _interrupted(self) -> bool:
+        """Takes commands in the middle of a trial; whether one of them needs the trial to end."""
+        while True:
+            try:
+                command = self._inbox.get_nowait()
+            except queue.Empty:
+                return bool(self._waiting)
+            if isinstance(command, _LIGHT) and not self._waiting:
+                self._obey(command)
+            else:
+                self._waiting.append(command)
+
+    # -- commands ------------------------------------------------------------------------------------------------------
+
+    def _obey_all(self) -> None:
+        while self._interrupted():
+            self._obey(self._waiting.pop(0))
+
+    def _obey(self, command: commands.Command) -> None:
+        try:
+            self._carry_out(command)
+        except TunerError as error:
+            self._notice(str(error), "error")
+
+    def _carry_out(self, command: commands.Command) -> None:  # noqa: C901 (a table of all commands)
+        match command:
+            case commands.Pause():
+                if self._state in (State.TUNING, State.STEPPING):
+                    self._enter(State.PAUSED, "by the operator")
+            case commands.Resume():
+                self._resume()
+            case commands.Step():
+                self._budget = max(self._budget, self.trials + 1)
+                self._enter(State.STEPPING)
+            case commands.Pin(knob, value):
+                self._pin(knob, value)
+            case commands.Unpin(knob):
+                validation.get_knob(knob)
+                self._learner.unpin(knob)
+                self._tell(events.PinsChanged(time.time(), self._learner.pinned))
+            case commands.SetKnob(knob, value):
+                self._set(knob, value)
+            case commands.RestartBroker():
+                self._operations.restart_broker("restarted by the operator")
+            case commands.RestartLoad():
+                self._operations.restart_load()
+            case commands.ApplyBest():
+                self._apply_best()
+            case commands.ApplyDefaults():
+                self._enter(State.PAUSED, "the defaults were asked for")
+                self._operations.apply(self._learner.default, "back to the defaults")
+            case commands.Stop():
+                self._stop = command
+
+    def _resume(self) -> None:
+        if self._state not in (State.PAUSED, State.STEPPING):
+            return
+        if self.trials >= self._budget:
+            self._budget = self.trials + self._tuning.total_timesteps
+        self._enter(State.TUNING)
+
+    def _pin(self, knob: str, value: object) -> None:
+        current = self._operations.in_force or self._learner.default
+        validation.get_knob(knob)
+        self._learner.pin(knob, validation.check(knob, current[knob] if value is None else value))
+        self._tell(events.PinsChanged(time.time(), self._learner.pinned))
+
+    def _set(self, knob: str, value: object) -> None:
+        wanted = dict(self._operations.in_force or self._learner.default)
+        wanted[knob] = validation.check(knob, value)
+        if knob in self._learner.pinned:
+            self._pin(knob, wanted[knob])
+        for trap in guard.traps(wanted, self._testbed.profile, self._testbed.version):
+            if trap.knob == knob:
+                self._notice(f"{knob} = {trap.value}: {trap.reason}", "warning")
+        if self._operations.apply(wanted, f"{knob} set by the operator"):
+            self._learner.try_next(wanted)
+
+    def _apply_best(self) -> None:
+        best = self._learner.best(self._testbed.profile)
+        if best is None:
+            self._notice("there is no best setting yet: no trial has succeeded", "warning")
+            return
+        self._enter(State.PAUSED, "the best was asked for")
+        self._operations.apply(best.knobs, f"the best so far, of trial {best.trial}")
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    def _conclude(self) -> None:
+        """The budget is spent: confirms the best against the default; ends, or waits for the operator."""
+        self._enter(State.CONFIRMING)
+        self._checkpoint()
+        self._confirm()
+        if self._keep_open:
+            if not self._waiting:
+                self._leave(self._tuning.on_stop)
+            self._enter(State.PAUSED, f"{self.trials} trials done; resume for {self._tuning.total_timesteps} more")
+        elif not self._waiting:
+            self._stop = commands.Stop(state="completed")
+
+    def _confirm(self) -> None:
+        best = self._learner.best(self._testbed.profile)
+        if best is None:
+            self._notice("no trial succeeded: there is nothing to confirm", "warning")
+            return
+        self.confirmation = confirm(
+            self._learner.default,
+            best.knobs,
+            best.trial,
+            self._tuning.confirm_windows,
+            measure=self._measure,
+            interrupted=self._interrupted,
+            progress=lambda done, total: self._tell(events.ConfirmStep(time.time(), done, total)),
+        )
+        if self.confirmation is None:
+            self._notice("the best setting was not confirmed: interrupted, or it could not be measured again", "warning")
+            return
+        self._recorder.confirmation(self.confirmation)
+        self.conf_path = self._recorder.conf()
+        self._tell(self.confirmation.event)
+
+    def _measure(self, knobs: KnobValues) -> Outcome:
+        self._operations.revive_broker()
+        self._operations.check_load(1)
+        return self._testbed.trial(knobs, on_phase=self._phase, interrupted=self._interrupted)
+
+    def _leave(self, wanted: Left) -> tuple[Left, str]:
+        """Brings what is to be left into force; gives what it was, and why if it is something else."""
+        if wanted == "current":
+            return "current", ""
+        confirmed = self.confirmation.event if self.confirmation else None
+        if wanted == "best" and confirmed is not None and confirmed.better:
+            if self._operations.apply(confirmed.best_knobs, "the best, confirmed"):
+                return "best", ""
+            return "current", "the best setting did not come into force"
+        reason = ""
+        if wanted == "best":
+            reason = "no setting was confirmed" + (" to be better than the default" if confirmed else "")
+        if self._operations.apply(self._learner.default, "back to the defaults"):
+            return "default", reason
+        return "current", "the defaults did not come into force"
+
+    def _checkpoint(self) -> None:
+        try:
+            self._recorder.agent(self._learner.agent, self.trials)
+            self._checkpointed = self.trials
+        except (TunerError, OSError) as error:
+            self._notice(f"the agent was not saved: {error}", "error")
+
+    # -- telling -------------------------------------------------------------------------------------------------------
+
+    def _enter(self, state: State, reason: str = "") -> None:
+        if state is not self._state:
+            self._state = state
+            self._recorder.state(state, reason)
+            self._tell(events.StateChanged(time.time(), state, reason))
+
+    def _phase(self, phase: PhaseName, seconds: float = 0.0) -> None:
+        self._tell(events.PhaseChanged(time.time(), self.trials + 1, phase, seconds))
+
+    def _notice(self, message: str, level: Level) -> None:
+        self._tell(events.Notice(time.time(), message, level))

@@ -1,0 +1,184 @@
+"""The tuning session: a run in a thread of its own. Commands go in, events come out; it knows no front end."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from brokertuner_tui.broker.find import find_mosquitto, probe_version
+from brokertuner_tui.config.settings import Settings
+from brokertuner_tui.env.presets import make_preset
+from brokertuner_tui.env.testbed import Testbed
+from brokertuner_tui.errors import TunerError
+from brokertuner_tui.knobs import validation
+from brokertuner_tui.knobs.catalogue import CATALOGUE, Value, defaults
+from brokertuner_tui.tuning import commands, events
+from brokertuner_tui.tuning.events import Left, State
+from brokertuner_tui.tuning.learner import Learner
+from brokertuner_tui.tuning.operations import Operations
+from brokertuner_tui.tuning.run import Run
+from brokertuner_tui.tuning.stream import EventStream
+from brokertuner_tui.workload.profile import Workload
+
+if TYPE_CHECKING:  # importing the store imports SQLAlchemy
+    from brokertuner_tui.tuning.recorder import Recorder
+
+log = logging.getLogger(__name__)
+
+
+class TuningSession:
+    """Tunes one broker under one workload.
+
+    Everything that can fail happens in the session's thread; a failure arrives as `RunFinished` with the state `failed`,
+    and in `error`. Front ends call `send` from any thread and read `events`.
+
+    Args:
+        save_dir: store, checkpoints, logs; made if missing.
+        keep_open: when the budget of trials is spent, bring the best into force and pause instead of ending; `Resume`
+            grants another budget.
+    """
+
+    def __init__(self, settings: Settings, workload: Workload, save_dir: Path, *, keep_open: bool = False) -> None:
+        self.events = EventStream()
+        self.error: TunerError | None = None
+        self.summary: events.RunFinished | None = None
+        self._settings = settings
+        self._workload = workload
+        self._save_dir = save_dir
+        self._keep_open = keep_open
+        self._inbox: queue.SimpleQueue[commands.Command] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._main, name="tuning", daemon=True)
+        self._started = time.monotonic()
+        self._recorder: Recorder | None = None
+        self._operations: Operations | None = None
+        self._testbed: Testbed | None = None
+        self._run: Run | None = None
+
+    def start(self) -> None:
+        """Begins; returns at once."""
+        self._thread.start()
+
+    def send(self, command: commands.Command) -> None:
+        """Asks for something; returns at once. What came of it is told by events."""
+        self._inbox.put(command)
+
+    def join(self, timeout_s: float | None = None) -> bool:
+        """Waits for the end of the session; whether it has ended."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    # -- the thread ----------------------------------------------------------------------------------------------------
+
+    def _main(self) -> None:
+        state, reason = State.FAILED, ""
+        left: Left = "nothing"
+        try:
+            self._run = self._open()
+            state, reason, left = self._run.tune()
+        except TunerError as error:
+            self.error, reason = error, str(error)
+        except Exception as error:
+            # The boundary of the thread: whatever it was, children are ended, the store is closed, the operator is told.
+            log.exception("the session crashed")
+            self.error = TunerError(f"{type(error).__name__}: {error}")
+            self.error.__cause__ = error
+            reason = str(self.error)
+        self._close(state, reason, left)
+
+    def _open(self) -> Run:
+        # Here and not above: SQLAlchemy takes a third of a second, which a front end's first frame must not wait for.
+        from brokertuner_tui.tuning.recorder import Recorder
+
+        tuning, broker = self._settings.tuning, self._settings.broker
+        mosquitto = find_mosquitto(broker.mosquitto)
+        version = probe_version(mosquitto)
+        pinned = {name: validation.check(name, value) for name, value in tuning.pin.items()}
+        self._recorder = Recorder(self._save_dir, self._settings, self._workload)
+        run = self._recorder.begin(mosquitto, version, pinned)
+        found = self._settings.model_copy(update={"broker": broker.model_copy(update={"mosquitto": mosquitto})})
+        self._testbed = testbed = Testbed(found, self._workload, self._recorder.folder)
+        applied = testbed.open(defaults(version) | pinned)
+        testbed.sampler.subscribe(lambda sample: self._tell(events.Sampled(time.time(), sample)))
+        self._tell(
+            events.RunStarted(
+                time.time(),
+                run=run,
+                preset=tuning.preset,
+                workload=self._workload.name,
+                profile=testbed.profile,
+                version=version,
+                broker_kind=broker.kind,
+                host=testbed.broker.host,
+                port=testbed.broker.port,
+                total_timesteps=tuning.total_timesteps,
+                defaults=testbed.defaults,
+                pinned=pinned,
+                save_dir=str(self._save_dir),
+            )
+        )
+        self._tell(events.BrokerChanged(time.time(), applied, "started"))
+        self._operations = Operations(testbed, self._settings.load.check_freq, self._tell)
+        self._operations.start_load()
+        learner = self._make_learner(testbed, pinned)
+        return Run(tuning, self._operations, learner, self._recorder, self._inbox, self._tell, keep_open=self._keep_open)
+
+    def _make_learner(self, testbed: Testbed, pinned: dict[str, Value]) -> Learner:
+        from brokertuner_tui.agent.torch_import import import_torch_quietly
+
+        import_torch_quietly()
+        from brokertuner_tui.agent.ddpg import DDPG
+        from brokertuner_tui.agent.presets import config_for
+
+        settings = self._settings
+        preset = make_preset(settings.tuning.preset, settings.reward)
+        agent = DDPG(
+            len(preset.observation_names),
+            len(CATALOGUE),
+            config_for(settings.tuning.preset, settings.agent),
+            seed=settings.seed,
+            device=settings.agent.device,
+        )
+        return Learner(agent, preset, testbed.version, testbed.defaults, pinned)
+
+    def _close(self, state: State, reason: str, left: Left) -> None:
+        confirmed = self._run.confirmation.event if self._run and self._run.confirmation else None
+        finished = events.RunFinished(
+            time.time(),
+            run=self._recorder.run if self._recorder else "",
+            state=state,
+            reason=reason,
+            trials=self._run.trials if self._run else 0,
+            seconds=time.monotonic() - self._started,
+            default=confirmed.default if confirmed else None,
+            best=confirmed.best if confirmed else None,
+            best_knobs=dict(confirmed.best_knobs) if confirmed else None,
+            left=left,
+            broker_restarts=self._operations.broker_restarts if self._operations else 0,
+            workload_restarts=self._operations.load_restarts if self._operations else 0,
+            conf_path=str(self._run.conf_path) if self._run and self._run.conf_path else None,
+        )
+        if self._testbed is not None:
+            self._safely(self._testbed.close)
+        if self._recorder is not None:
+            recorder = self._recorder
+            self._safely(lambda: recorder.finish(finished))
+            self._safely(recorder.close)
+        self.summary = finished
+        self._tell(events.StateChanged(time.time(), state, reason))
+        self._tell(finished)
+
+    def _safely(self, action: Callable[[], object]) -> None:
+        """Tidying up goes on whatever one part of it does."""
+        try:
+            action()
+        except (TunerError, OSError) as error:
+            log.exception("while ending the session")
+            self._tell(events.Notice(time.time(), str(error), "error"))
+
+    def _tell(self, event: events.Event) -> None:
+        self.events.put(event)

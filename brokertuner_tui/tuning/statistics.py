@@ -1,0 +1,80 @@
+"""Means with 95 % intervals from a handful of windows."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from brokertuner_tui.tuning.events import Measured
+from brokertuner_tui.workload.window import Window
+
+# Two-sided 95 % quantiles of Student's t for 1 to 30 degrees of freedom; 1.96 beyond.
+_T95 = (
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
+    2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
+    2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
+)  # fmt: skip
+
+
+def t95(degrees: int) -> float:
+    """Student's t for a two-sided 95 % interval; infinite without a degree of freedom."""
+    if degrees < 1:
+        return math.inf
+    return _T95[degrees - 1] if degrees <= len(_T95) else 1.96
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean and its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def interval(values: Sequence[float]) -> Interval:
+    """The mean of `values` with Student's interval (of width 0 around a single value, which claims nothing)."""
+    mean = statistics.fmean(values)
+    if len(values) < 2:
+        return Interval(mean, mean, mean)
+    half = t95(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+    return Interval(mean, mean - half, mean + half)
+
+
+def measured(windows: Sequence[Window]) -> Measured:
+    """What confirming windows of one setting say together."""
+    goodput = interval([window.on_time_per_s for window in windows])
+    received = sum(window.received for window in windows)
+    return Measured(
+        on_time_per_s=goodput.mean,
+        low=max(0.0, goodput.low),
+        high=goodput.high,
+        received_per_s=statistics.fmean(window.received_per_s for window in windows),
+        on_time_share=sum(window.on_time for window in windows) / received if received else 0.0,
+        p99_ms=statistics.median(window.p99_ms for window in windows),
+        windows=len(windows),
+    )
+
+
+def ratio(best: Sequence[float], default: Sequence[float]) -> Interval:
+    """Mean of `best` over mean of `default`, its interval by the delta method; infinite when `default` is all zeros."""
+    top, bottom = statistics.fmean(best), statistics.fmean(default)
+    if bottom <= 0:
+        return Interval(math.inf, math.inf, math.inf) if top > 0 else Interval(1.0, 1.0, 1.0)
+    value = top / bottom
+    if len(best) < 2 or len(default) < 2 or top <= 0:
+        return Interval(value, value, value)
+    spread = math.hypot(
+        statistics.stdev(best) / math.sqrt(len(best)) / top,
+        statistics.stdev(default) / math.sqrt(len(default)) / bottom,
+    )
+    half = t95(min(len(best), len(default)) - 1) * value * spread
+    return Interval(value, max(0.0, value - half), value + half)
+
+
+def is_better(best: Sequence[float], default: Sequence[float]) -> bool:
+    """Whether the 95 % interval of the paired differences lies above 0 (pairs were measured one after the other)."""
+    differences = [b - d for b, d in zip(best, default, strict=True)]
+    return len(differences) >= 2 and interval(differences).low > 0
