@@ -1,0 +1,170 @@
+"""An agent on disk: a folder with `tensors.safetensors` (weights, optimisers, buffer) and `manifest.json` (everything else).
+
+No pickle: loading runs no code. Both files are covered by SHA-256 sums, so a truncated or flipped file is told apart from a
+whole one. A new checkpoint is written beside the old one and renamed into place; the old one stays as `NAME.previous`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as parse_tensors
+from safetensors.torch import save as render_tensors
+from torch import Tensor
+
+from brokertuner_tui.agent.config import AgentConfig
+from brokertuner_tui.agent.ddpg import DDPG
+from brokertuner_tui.errors import TunerError, UsageError
+from brokertuner_tui.files import replace_file, sync_folder
+
+FORMAT = "brokertuner-tui agent"
+VERSION = 1
+MANIFEST, TENSORS = "manifest.json", "tensors.safetensors"
+
+
+class _NotWhole(Exception):
+    """This folder is not a checkpoint that can be used; the message says why."""
+
+
+def previous_of(folder: Path) -> Path:
+    """Where the checkpoint before the last one lies."""
+    return folder.with_name(f"{folder.name}.previous")
+
+
+def save(agent: DDPG, folder: Path, extra: Mapping[str, str]) -> None:
+    """Writes `agent` as `folder`, whole or not at all; what was there becomes the previous one.
+
+    Raises:
+        UsageError: `folder` is something else than a checkpoint; it is left alone.
+        TunerError: it cannot be written; the message says why.
+    """
+    if folder.exists() and not (folder / MANIFEST).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is not a checkpoint: it will not be replaced")
+    tensors = render_tensors(_tensors(agent))
+    body = {
+        "format": FORMAT,
+        "version": VERSION,
+        "config": agent.config.as_dict(),
+        "observation_size": agent.observation_size,
+        "action_size": agent.action_size,
+        "seed": agent.seed,
+        "state": agent.state(),
+        "extra": dict(extra),
+        "torch": torch.__version__,
+        "tensors": {"bytes": len(tensors), "sha256": hashlib.sha256(tensors).hexdigest()},
+    }
+    manifest = json.dumps({"sha256": _sum(body), "agent": body}, indent=1).encode()
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(folder)
+        fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".new"))
+        try:
+            replace_file(fresh / TENSORS, tensors)
+            replace_file(fresh / MANIFEST, manifest)
+            if folder.exists():
+                shutil.rmtree(previous_of(folder), ignore_errors=True)
+                os.rename(folder, previous_of(folder))
+            os.rename(fresh, folder)
+        except BaseException:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise
+        sync_folder(folder.parent)
+    except OSError as error:
+        raise TunerError(f"cannot write the checkpoint {folder}: {error.strerror or error}") from error
+
+
+def load(folder: Path, device: str) -> DDPG:
+    """The agent in `folder`, or the previous one if that is not whole (`agent.notice` then says so in a line).
+
+    Raises:
+        UsageError: neither can be used; one line says why.
+    """
+    try:
+        return _read(folder, device)
+    except _NotWhole as broken:
+        with contextlib.suppress(_NotWhole):
+            agent = _read(previous_of(folder), device)
+            agent.notice = f"checkpoint {folder}: {broken}; the previous one is used instead"
+            return agent
+        raise UsageError(f"checkpoint {folder}: {broken}, and there is no whole previous one") from None
+
+
+def _remove_leftovers(folder: Path) -> None:
+    for left in folder.parent.glob(f".{folder.name}.*.new"):  # of a process that was killed while it wrote
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _sum(body: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def _read(folder: Path, device: str) -> DDPG:
+    if not folder.exists():
+        raise _NotWhole("there is none")
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        body = manifest["agent"]
+        if body["format"] != FORMAT:
+            raise _NotWhole("not an agent's checkpoint")
+        if body["version"] != VERSION:
+            raise _NotWhole(f"of format version {body['version']}, this program knows {VERSION}")
+        if manifest["sha256"] != _sum(body):
+            raise _NotWhole(f"{MANIFEST} was changed or damaged")
+        data = (folder / TENSORS).read_bytes()
+    except FileNotFoundError as error:
+        raise _NotWhole(f"{Path(str(error.filename)).name} is missing: not a checkpoint") from error
+    except OSError as error:
+        raise _NotWhole(f"cannot be read: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise _NotWhole(f"{MANIFEST} is not an agent's") from error
+    if len(data) != body["tensors"]["bytes"]:
+        raise _NotWhole(f"{TENSORS} is truncated: {len(data)} of {body['tensors']['bytes']} bytes")
+    if hashlib.sha256(data).hexdigest() != body["tensors"]["sha256"]:
+        raise _NotWhole(f"{TENSORS} is damaged")
+    try:
+        config = AgentConfig.from_dict(body["config"])
+        agent = DDPG(body["observation_size"], body["action_size"], config, seed=body["seed"], device=device)
+        _restore(agent, parse_tensors(data))
+        agent.set_state(body["state"])
+    except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        # Sums are right, so it is whole: written by another version of this program.
+        raise _NotWhole(f"does not fit this version ({error})") from error
+    agent.extra = dict(body["extra"])
+    return agent
+
+
+def _tensors(agent: DDPG) -> dict[str, Tensor]:
+    tensors = {f"buffer.{name}": torch.from_numpy(array) for name, array in agent.replay.arrays().items()}
+    for name, module in agent.modules().items():
+        tensors |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
+    for name, optimizer in agent.optimizers().items():
+        for index, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"{name}.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _restore(agent: DDPG, tensors: Mapping[str, Tensor]) -> None:
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+    agent.replay.restore({name: value.numpy().astype(np.float32) for name, value in part("buffer.").items()})
+    for name, module in agent.modules().items():
+        module.load_state_dict(part(f"{name}."))
+    for name, optimizer in agent.optimizers().items():
+        whole = optimizer.state_dict()
+        whole["state"] = {}
+        for key, value in part(f"{name}.").items():
+            index, _, field = key.partition(".")
+            whole["state"].setdefault(int(index), {})[field] = value
+        optimizer.load_state_dict(whole)

@@ -1,0 +1,202 @@
+"""Which action to try next: candidates around the best known and from the actor, compared by the critics.
+
+The parts, each a few lines: the *elite* (the best known action for this load), a *trust region* around it that grows with
+success and shrinks without (TuRBO, arXiv 1910.01739), *candidates* from elite, actor and the whole space, and an *optimistic
+choice* among those that the critics do not think dangerous (OnlineTune, arXiv 2203.14473).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brokertuner_tui.agent.config import AgentConfig
+from brokertuner_tui.agent.replay import Batch, Floats
+from brokertuner_tui.agent.space import Actions, Space
+
+Predict = Callable[[Actions], NDArray[np.float32]]
+"""(k, n) actions to (members, k) values in the present context."""
+
+_SAME_LOAD = 0.02
+"""Contexts whose root mean square difference is below this are one load."""
+_SAME_ACTION = 1e-4
+_FAILURES_BEFORE_SHRINKING = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What to try next."""
+
+    action: NDArray[np.float64]
+    """(n,), each in [-1, 1]."""
+    source: str
+    """`warm-up`, `actor`, `elite`, `near`, `far` or `random`."""
+    noise: float
+    """How far exploring goes: the noise's deviation, or half the trust region's side."""
+    why: str
+    """One sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Elite:
+    """The best known action of a load."""
+
+    action: Actions
+    value: float
+    """Its mean reward, drawn a little towards what the critics say of it."""
+
+
+def same_load(trials: Batch, context: Floats) -> NDArray[np.bool_]:
+    """(n,): which trials were under the load that `context` describes."""
+    seen = trials.observation[:, : len(context)]
+    return np.sqrt(np.mean((seen - context) ** 2, axis=1)) < _SAME_LOAD if len(context) else np.ones(len(seen), dtype=bool)
+
+
+def find_elite(actions: Actions, rewards: Floats, predict: Predict | None) -> Elite | None:
+    """The action with the best mean reward; each mean counts as one more trial with the critics' opinion (shrinkage:
+    the luckiest of many noisy trials is not the best)."""
+    if len(actions) == 0:
+        return None
+    groups = np.unique(np.round(actions / _SAME_ACTION), axis=0, return_inverse=True)[1].reshape(-1)
+    count = np.bincount(groups)
+    mean = np.bincount(groups, weights=rewards) / count
+    first = np.array([int(np.argmax(groups == group)) for group in range(len(count))])
+    if predict is not None:
+        mean = (mean * count + predict(actions[first]).mean(axis=0)) / (count + 1)
+    best = int(np.argmax(mean))
+    return Elite(actions[first[best]], float(mean[best]))
+
+
+def region(rewards: Floats, config: AgentConfig) -> float:
+    """Half the side of the trust region after these rewards of one load, oldest first."""
+    side, best, failures = config.region, -np.inf, 0
+    for reward in rewards:
+        if reward > best + 0.01 * abs(best):
+            if np.isfinite(best):
+                side = min(config.region_max, side * 1.5)
+            best, failures = float(reward), 0
+            continue
+        failures += 1
+        if failures == _FAILURES_BEFORE_SHRINKING:
+            side, failures = max(config.region_min, side * 0.7), 0
+    return side
+
+
+class Search:
+    """Chooses among candidates; holds nothing but the config and what is known of the space."""
+
+    def __init__(self, config: AgentConfig, space: Space, seed: int) -> None:
+        self._config, self._space, self._seed = config, space, seed
+
+    def propose(
+        self,
+        context: Floats,
+        trials: Batch,
+        actor: Actions,
+        predict: Predict,
+        fixed: Mapping[int, float],
+        rng: np.random.Generator,
+    ) -> Proposal:
+        """One action for the load that `context` describes.
+
+        Args:
+            actor: (n,), the actor's own.
+            fixed: action numbers that are pinned; every candidate has them.
+        """
+        near = same_load(trials, context)
+        actions, rewards = trials.action[near].astype(np.float64), trials.reward[near]
+        learned = len(trials.reward) >= self._config.learning_starts
+        warm_up = self._warm_up(context, actions, fixed)
+        if warm_up is not None:
+            return warm_up
+        elite = find_elite(actions, rewards, predict if learned else None)
+        side = region(rewards, self._config)
+        candidates, sources = self._candidates(context, actor, elite, side, rng)
+        candidates = self._settle(candidates, fixed)
+        values = predict(candidates)
+        mean, deviation = values.mean(axis=0), values.std(axis=0)
+        score = mean + self._config.optimism * deviation
+        if elite is not None:
+            careful = mean - self._config.caution * deviation >= elite.value - self._config.tolerance
+            if careful.any():
+                score = np.where(careful, score, -np.inf)
+        best = int(np.argmax(score))
+        why = f"expected {mean[best]:.3f} ± {deviation[best]:.3f}"
+        if elite is not None:
+            why += f", best known {elite.value:.3f}, region ±{side:.2f}"
+        return Proposal(candidates[best], sources[best], side, why)
+
+    def best(self, context: Floats, trials: Batch, actor: Actions, predict: Predict, fixed: Mapping[int, float]) -> Proposal:
+        """The best known action, or the actor's where the critics, deviation deducted, expect more of it."""
+        near = same_load(trials, context)
+        actions = self._settle(trials.action[near].astype(np.float64), fixed)
+        elite = find_elite(actions, trials.reward[near], predict)
+        own = self._settle(actor[None], fixed)
+        if elite is None:
+            return Proposal(own[0], "actor", 0.0, "the first of its load")
+        values = predict(own)
+        expected = float(values.mean() - values.std())
+        if expected > elite.value:
+            return Proposal(own[0], "actor", 0.0, f"expected {expected:.3f}, best known {elite.value:.3f}")
+        return Proposal(elite.action, "elite", 0.0, f"best known, {elite.value:.3f}")
+
+    def _warm_up(self, context: Floats, tried: Actions, fixed: Mapping[int, float]) -> Proposal | None:
+        """The space's own points that were not tried yet, then the Sobol sequence."""
+        if len(tried) >= self._config.warm_up:
+            return None
+        for action, why in self._space.designed(context):
+            wanted = self._settle(action[None], fixed)[0]
+            if not len(tried) or np.abs(tried - wanted).max(axis=1).min() > 1e-3:
+                return Proposal(wanted, "warm-up", self._config.region, why)
+        point = sobol(self._space.size, self._seed, len(tried))
+        wanted = self._settle(self._space.spread(point[None], context), fixed)[0]
+        return Proposal(wanted, "warm-up", self._config.region, "a spread of settings that do not strangle this load")
+
+    def _candidates(
+        self, context: Floats, actor: Actions, elite: Elite | None, side: float, rng: np.random.Generator
+    ) -> tuple[Actions, list[str]]:
+        count, size = self._config.candidates, self._space.size
+        rows = [actor[None], actor + rng.normal(0, side / 2, (count // 8, size))]
+        sources = ["actor"] * (1 + count // 8)
+        if elite is not None:
+            rows.append(elite.action[None])
+            sources.append("elite")
+            # Few numbers at a time: most knobs of a good setting are good.
+            moved = rng.random((count // 2, size)) < rng.choice([1, 2, 4], (count // 2, 1)) / size
+            steps = rng.normal(0, side, (count // 2, size))
+            # A switch has nowhere to go but over; a step that would leave the interval turns back.
+            rows.append(_reflect(elite.action + np.where(moved, steps, 0)))
+            sources += ["near"] * (count // 2)
+            flips = np.repeat(elite.action[None], size, axis=0)
+            flips[np.arange(size), np.arange(size)] *= -1
+            rows.append(flips)
+            sources += ["near"] * size
+        far = self._space.spread(rng.random((count // 4, size)), context)
+        rows.append(far)
+        sources += ["far"] * len(far)
+        candidates = np.concatenate(rows)
+        return np.maximum(candidates, self._space.floor(context)), sources
+
+    def _settle(self, actions: Actions, fixed: Mapping[int, float]) -> Actions:
+        settled = self._space.snap(np.clip(actions, -1.0, 1.0))
+        for index, value in fixed.items():
+            settled[:, index] = value
+        return settled
+
+
+def _reflect(actions: Actions) -> Actions:
+    over = np.where(actions > 1, 2 - actions, actions)
+    return np.clip(np.where(over < -1, -2 - over, over), -1.0, 1.0)
+
+
+def sobol(size: int, seed: int, index: int) -> NDArray[np.float64]:
+    """Point `index` of a scrambled Sobol sequence in the unit cube."""
+    from torch.quasirandom import SobolEngine
+
+    engine = SobolEngine(size, scramble=True, seed=seed)  # type: ignore[no-untyped-call]
+    if index:
+        engine.fast_forward(index)  # type: ignore[no-untyped-call]
+    return np.asarray(engine.draw(1)[0].double().numpy())
