@@ -19,7 +19,7 @@ _RECEIVE_MAXIMUM = 0x21
 _MAXIMUM_PACKET_SIZE = 0x27
 # How many bytes the value of a CONNACK property takes; strings carry their own length.
 _PROPERTY_BYTES = {0x11: 4, 0x13: 2, 0x21: 2, 0x22: 2, 0x24: 1, 0x25: 1, 0x27: 4, 0x28: 1, 0x29: 1, 0x2A: 1}
-_PROPERTY_STRINGS = frozenset({0x12, 0x15, 0x1A, 0x1C, 0x1F})
+_PROPERTY_STRINGS = frozenset({0x12, 0x15, 0x16, 0x1A, 0x1C, 0x1F})
 
 
 class ProtocolError(Exception):
@@ -108,6 +108,85 @@ def acknowledgement(kind: int, packet_id: int) -> bytes:
     return struct.pack("!BBH", (kind << 4) | (2 if kind == PUBREL else 0), 2, packet_id)
 
 
+def next_packet(buffer: bytearray) -> tuple[int, bytes] | None:
+    """Takes the first whole packet off `buffer`: its first byte (type and flags) and what is behind the fixed header.
+
+    None while bytes are missing; `buffer` is then untouched.
+
+    Raises:
+        ProtocolError: the length is not MQTT.
+    """
+    if len(buffer) < 2 or (length := decode_length(buffer, 1)) is None:
+        return None
+    size, start = length
+    if len(buffer) < start + size:
+        return None
+    first, body = buffer[0], bytes(buffer[start : start + size])
+    del buffer[: start + size]
+    return first, body
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """A PUBACK, PUBREC, PUBREL, PUBCOMP or SUBACK; `code` is 0 where the packet has none (success)."""
+
+    packet_id: int
+    code: int
+
+    @property
+    def refused(self) -> bool:
+        """Whether the broker did not take what it acknowledges (MQTT 5; in 3.1.1 a SUBACK alone can say so)."""
+        return self.code >= 0x80
+
+
+def read_acknowledgement(kind: int, body: bytes, *, protocol: int = 4) -> Acknowledgement:
+    """The acknowledgement whose bytes behind the fixed header are `body`; of a SUBACK, the first filter's code.
+
+    Raises:
+        ProtocolError: it is cut short.
+    """
+    offset = 2
+    if kind == SUBACK and protocol == 5:
+        length = decode_length(body, 2)
+        offset = len(body) if length is None else length[1] + length[0]
+    if len(body) < 2 or (kind == SUBACK and len(body) <= offset):
+        raise ProtocolError("an acknowledgement that is cut short")
+    return Acknowledgement(int.from_bytes(body[:2], "big"), body[offset] if len(body) > offset else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """A PUBLISH from the broker; `packet_id` is None for QoS 0."""
+
+    topic: str
+    payload: bytes
+    qos: int
+    packet_id: int | None
+
+
+def read_publish(first: int, body: bytes, *, protocol: int = 4) -> Publish:
+    """The PUBLISH with the fixed header's first byte `first` and `body` behind the header; its properties are skipped.
+
+    Raises:
+        ProtocolError: it is cut short, or its topic is not UTF-8.
+    """
+    qos = (first >> 1) & 3
+    offset = 2 + int.from_bytes(body[:2], "big")
+    name, packet_id = body[2:offset], None
+    if qos:
+        packet_id = int.from_bytes(body[offset : offset + 2], "big")
+        offset += 2
+    if protocol == 5:
+        length = decode_length(body, offset)
+        offset = len(body) + 1 if length is None else length[1] + length[0]
+    if len(body) < 2 or offset > len(body):
+        raise ProtocolError("a PUBLISH that is cut short")
+    try:
+        return Publish(name.decode(), body[offset:], qos, packet_id)
+    except UnicodeDecodeError:
+        raise ProtocolError("a topic that is not UTF-8") from None
+
+
 @dataclass(frozen=True, slots=True)
 class Connack:
     """A broker's answer to CONNECT; the two limits are None where it names none (always, in 3.1.1)."""
@@ -140,7 +219,9 @@ def read_connack(body: bytes, *, protocol: int = 4) -> Connack:
         size, offset = length
         end = offset + size
         while offset < end:
-            offset = _read_property(body, offset, found)
+            offset = _read_property(body[:end], offset, found)
+        if offset != end:
+            raise ProtocolError("a CONNACK whose last property is cut short")
     return Connack(code, present, found.get(_RECEIVE_MAXIMUM), found.get(_MAXIMUM_PACKET_SIZE))
 
 

@@ -1,0 +1,45 @@
+"""The broker's log, read from a moment on."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+_ERROR = re.compile(r"^(?:\S+: )?(Error\b.*)$", re.MULTILINE)
+_ROTATE_BYTES = 8 * 1024 * 1024
+_READ_BYTES = 256 * 1024
+
+
+class BrokerLog:
+    """The file that Mosquitto's standard error goes to, so that it also holds what is said before the config is read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def end(self) -> int:
+        """The offset behind the last byte written so far."""
+        try:
+            return self.path.stat().st_size
+        except OSError:
+            return 0
+
+    def since(self, offset: int) -> str:
+        """What was written from `offset` on (of very much, the last part)."""
+        try:
+            with open(self.path, "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                file.seek(max(offset, size - _READ_BYTES))
+                return file.read().decode(errors="replace")
+        except OSError:
+            return ""
+
+    def rotate(self) -> None:
+        """Moves a log that has grown large aside; only while no broker writes to it."""
+        if self.end() > _ROTATE_BYTES:
+            os.replace(self.path, self.path.with_suffix(".log.1"))
+
+
+def errors(text: str) -> list[str]:
+    """The lines that begin with `Error`, without their time stamps, each once."""
+    return list(dict.fromkeys(match.strip() for match in _ERROR.findall(text)))

@@ -1,0 +1,191 @@
+"""Asks a broker, as one of its clients, whether it serves, and which limits are in force.
+
+Every packet is as small as MQTT allows: 20 bytes are a legal max_packet_size, and a probe must pass under every legal limit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import socket
+import time
+from dataclasses import dataclass
+
+from brokertuner_tui.mqtt import packets
+from brokertuner_tui.mqtt.packets import ProtocolError
+
+_PROTOCOL = 5  # its CONNACK names limits, its PUBACK says why a message was refused
+_TOO_LARGE = 0x95
+# Linux acknowledges late what a peer sends in two small pieces, and a broker without set_tcp_nodelay then waits 40 ms.
+_QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)
+
+
+class ProbeError(Exception):
+    """The broker does not serve; the message says how that showed."""
+
+
+class NotListening(ProbeError):
+    """Nothing accepts connections on the port."""
+
+
+class Dropped(ProbeError):
+    """The connection was accepted and then closed or reset."""
+
+
+class Refused(ProbeError):
+    """The broker answered, and said no."""
+
+
+class Silent(ProbeError):
+    """No answer within the deadline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a CONNACK says; None where the broker names no limit."""
+
+    receive_maximum: int | None
+    maximum_packet_size: int | None
+
+
+class Probe:
+    """One connection, as one client. Use it in a `with` statement.
+
+    Args:
+        deadline: time.monotonic() by which every answer must have come.
+
+    Raises:
+        ProbeError: the broker does not accept the client.
+    """
+
+    def __init__(self, host: str, port: int, deadline: float) -> None:
+        self._deadline = deadline
+        self._buffer = bytearray()
+        self._topic = secrets.token_hex(4)  # eight bytes: the packets stay below 20
+        try:
+            self._socket = socket.create_connection((host, port), timeout=self._left())
+        except TimeoutError:
+            raise Silent("the connection was not accepted in time") from None
+        except ConnectionRefusedError:
+            raise NotListening(f"nothing listens on port {port}") from None
+        except OSError as error:
+            raise Dropped(f"the connection failed: {error.strerror}") from None
+        try:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # No client id: the broker makes one up, and the packet stays at 15 bytes.
+            self._send(packets.connect("", protocol=_PROTOCOL))
+            first, body = self._receive()
+            if first >> 4 != packets.CONNACK:
+                raise Refused(f"packet type {first >> 4} came instead of a CONNACK")
+            connack = packets.read_connack(body, protocol=_PROTOCOL)
+            if not connack.accepted:
+                raise Refused(f"the broker refused the connection (reason code 0x{connack.code:02x})")
+        except ProtocolError as error:
+            self.close()
+            raise Refused(f"the answer is not MQTT: {error}") from None
+        except BaseException:
+            self.close()
+            raise
+        self.limits = Limits(connack.receive_maximum, connack.maximum_packet_size)
+
+    def __enter__(self) -> Probe:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leaves in good order: a client that just vanishes would be a line in the broker's log."""
+        with contextlib.suppress(OSError):
+            self._socket.sendall(packets.DISCONNECT_PACKET)
+        self._socket.close()
+
+    def round_trip(self) -> None:
+        """Gets back what it publishes on a topic of its own, with QoS 0 and with QoS 1.
+
+        Raises:
+            ProbeError: it does not come back in time, or the broker says no.
+        """
+        # All at once: each answer costs a turn of the broker's one loop, which a busy broker takes its time for.
+        self._send(
+            packets.subscribe(1, [(self._topic, 1)], protocol=_PROTOCOL)
+            + packets.publish(self._topic, b"", protocol=_PROTOCOL)
+            + packets.publish(self._topic, b"", qos=1, packet_id=2, protocol=_PROTOCOL)
+        )
+        awaited = {"subscription", "QoS 0 message", "QoS 1 message", "acknowledgement"}
+        while awaited:
+            first, body = self._next(f"the {' and the '.join(sorted(awaited))} did not come in time")
+            kind = first >> 4
+            if kind == packets.SUBACK:
+                if packets.read_acknowledgement(kind, body, protocol=_PROTOCOL).refused:
+                    raise Refused("the broker refused a subscription")
+                awaited.discard("subscription")
+            elif kind == packets.PUBACK:
+                if packets.read_acknowledgement(kind, body, protocol=_PROTOCOL).refused:
+                    raise Refused("the broker refused a QoS 1 message")
+                awaited.discard("acknowledgement")
+            elif kind == packets.PUBLISH:
+                message = packets.read_publish(first, body, protocol=_PROTOCOL)
+                awaited.discard(f"QoS {message.qos} message")
+                if message.packet_id is not None:
+                    self._send(packets.acknowledgement(packets.PUBACK, message.packet_id))
+            elif kind == packets.DISCONNECT:
+                raise Refused("the broker disconnected the client" + (f" (reason code 0x{body[0]:02x})" if body else ""))
+
+    def takes_payload(self, size: int) -> bool:
+        """Whether the broker passes on a payload of `size` bytes, or refuses it for `message_size_limit`.
+
+        Raises:
+            ProbeError: no answer, or another reason.
+        """
+        # A topic without subscribers: nothing is queued anywhere.
+        self._send(packets.publish(self._topic + "s", bytes(size), qos=1, packet_id=3, protocol=_PROTOCOL))
+        while True:
+            first, body = self._next("a QoS 1 message was not acknowledged in time")
+            if first >> 4 == packets.PUBACK:
+                answer = packets.read_acknowledgement(packets.PUBACK, body, protocol=_PROTOCOL)
+                if answer.refused and answer.code != _TOO_LARGE:
+                    raise Refused(f"the broker refused a QoS 1 message (reason code 0x{answer.code:02x})")
+                return not answer.refused
+
+    @staticmethod
+    def payload_packet_bytes(size: int) -> int:
+        """How large the packet of `takes_payload(size)` is."""
+        return len(packets.publish("0" * 9, bytes(size), qos=1, packet_id=3, protocol=_PROTOCOL))
+
+    def _left(self) -> float:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return left
+
+    def _send(self, data: bytes) -> None:
+        try:
+            self._socket.settimeout(self._left())
+            self._socket.sendall(data)
+        except TimeoutError:
+            raise Silent("the broker reads nothing") from None
+        except OSError as error:
+            raise Dropped(f"the broker closed the connection ({error.strerror})") from None
+
+    def _next(self, late: str) -> tuple[int, bytes]:
+        try:
+            return self._receive(late)
+        except ProtocolError as error:
+            raise Refused(f"the answer is not MQTT: {error}") from None
+
+    def _receive(self, late: str = "no CONNACK came in time") -> tuple[int, bytes]:
+        while (packet := packets.next_packet(self._buffer)) is None:
+            try:
+                if _QUICK_ACK is not None:
+                    self._socket.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
+                self._socket.settimeout(self._left())
+                data = self._socket.recv(65536)
+            except TimeoutError:
+                raise Silent(late) from None
+            except OSError as error:
+                raise Dropped(f"the broker closed the connection ({error.strerror})") from None
+            if not data:
+                raise Dropped("the broker closed the connection")
+            self._buffer += data
+        return packet

@@ -1,0 +1,153 @@
+"""Proves that a broker process serves with the wanted knobs in force, or says why not."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from brokertuner_tui.broker.log import BrokerLog, errors
+from brokertuner_tui.broker.ports import holder, owns
+from brokertuner_tui.broker.probe import Dropped, Limits, NotListening, Probe, ProbeError
+from brokertuner_tui.knobs.catalogue import KnobValues
+from brokertuner_tui.process.child import Child
+
+_POLL_S = 0.0003
+_DROP_PAUSE_S = 0.02
+# A broker that listens and drops every client has hit its memory_limit and will not recover. One that has just begun to
+# listen may be so busy with returning clients that a few tries fail.
+_DROPS_MEAN_NO = 10
+_LARGEST_TEST_PAYLOAD = 65_536
+_ROOM_FOR_TEST_PAYLOAD = 16 * 1024 * 1024
+_UNLIMITED_IN_FLIGHT = (0, 65_535)
+
+
+class NotInForce(Exception):
+    """The broker does not serve, or not with the wanted knobs; the message says what showed that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was checked, in the operator's words, and when the first connection was accepted (time.perf_counter())."""
+
+    checks: tuple[str, ...]
+    accepted_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """Checks one broker process.
+
+    Args:
+        mark: offset in the log from which on an error counts.
+        deadline: time.monotonic() by which all must be well.
+    """
+
+    child: Child
+    host: str
+    port: int
+    log: BrokerLog
+    mark: int
+    deadline: float
+
+    def await_reload(self) -> None:
+        """Waits until the broker says that it reads its config again.
+
+        Raises:
+            NotInForce: it has died, or says nothing in time.
+        """
+        while "Reloading config." not in self.log.since(self.mark):
+            self._alive()
+            if time.monotonic() >= self.deadline:
+                raise NotInForce("it did not react to the reload signal in time")
+            time.sleep(_POLL_S)
+
+    def verify(self, knobs: KnobValues, before: KnobValues | None = None) -> Verified:
+        """Every check there is.
+
+        Args:
+            before: what was in force until now, if it is known.
+
+        Raises:
+            NotInForce: the first check that failed.
+        """
+        with self._accepted() as probe:
+            accepted_at = time.perf_counter()
+            identity = self.child.identity
+            checks = [f"process {identity.pid}", "CONNACK"]
+            if not owns(identity.pid, self.port):
+                held = holder(self.port)
+                raise NotInForce(str(held) if held else f"process {identity.pid} does not listen on port {self.port}")
+            checks.append(f"port {self.port} owned")
+            checks += _compare(probe.limits, knobs)
+            try:
+                probe.round_trip()
+                checks.append("round trip")
+                checks += _ask_message_size_limit(probe, knobs, before)
+            except ProbeError as error:
+                self._alive()
+                raise NotInForce(str(error)) from None
+        self._alive()
+        if found := errors(self.log.since(self.mark)):
+            raise NotInForce(f"its log says: {' '.join(found)}")
+        return Verified((*checks, "log"), accepted_at)
+
+    def _alive(self) -> None:
+        code = self.child.exit_code()
+        if code is not None:
+            raise NotInForce(f"it was ended by signal {-code}" if code < 0 else f"it ended with exit code {code}")
+
+    def _accepted(self) -> Probe:
+        """A client that was accepted; tries again while the broker is not there yet."""
+        drops = 0
+        last: ProbeError
+        while True:
+            self._alive()
+            try:
+                return Probe(self.host, self.port, self.deadline)
+            except NotListening as error:
+                pause, last = _POLL_S, error
+            except Dropped as error:
+                drops += 1
+                pause, last = _DROP_PAUSE_S, error
+                if drops >= _DROPS_MEAN_NO:
+                    self._alive()
+                    raise NotInForce(f"it listens, but drops every client: {error}") from None
+            except ProbeError as error:
+                self._alive()
+                raise NotInForce(str(error)) from None
+            if time.monotonic() >= self.deadline:
+                raise NotInForce(f"it did not serve in time: {last}")
+            time.sleep(pause)
+
+
+def _compare(limits: Limits, knobs: KnobValues) -> list[str]:
+    """What the CONNACK says against what it should say (so in 2.0.11, 2.0.21 and 2.1.2)."""
+    in_flight = knobs["max_inflight_messages"]
+    wanted = Limits(None if in_flight in _UNLIMITED_IN_FLIGHT else in_flight, knobs["max_packet_size"])
+    for name, is_, should_be in (
+        ("Receive Maximum", limits.receive_maximum, wanted.receive_maximum),
+        ("Maximum Packet Size", limits.maximum_packet_size, wanted.maximum_packet_size),
+    ):
+        if is_ != should_be:
+            raise NotInForce(f"its CONNACK says {name} {is_ or 'unlimited'}, not {should_be or 'unlimited'}")
+    return [f"Receive Maximum {limits.receive_maximum or 'unlimited'}", f"Maximum Packet Size {limits.maximum_packet_size}"]
+
+
+def _ask_message_size_limit(probe: Probe, knobs: KnobValues, before: KnobValues | None) -> list[str]:
+    """Sends a payload just above the smaller one of the old and the new limit: what becomes of it tells them apart."""
+    limit, old = knobs["message_size_limit"], before["message_size_limit"] if before else 0
+    size = min((value for value in (limit, old) if value), default=0) + 1
+    memory = knobs["memory_limit"]
+    if (
+        size in (1, limit + 1 if limit == old else -1)  # neither has a limit, or nothing to tell apart
+        or size > _LARGEST_TEST_PAYLOAD
+        or probe.payload_packet_bytes(size) >= knobs["max_packet_size"]
+        or 0 < memory < _ROOM_FOR_TEST_PAYLOAD
+    ):
+        return []
+    taken = probe.takes_payload(size)
+    if taken != (limit == 0 or size <= limit):
+        raise NotInForce(
+            f"a payload of {size} bytes was {'passed on' if taken else 'refused'} against message_size_limit {limit}"
+        )
+    return [f"message_size_limit {limit or 'none'}"]
