@@ -63,7 +63,9 @@ class CsvLogs:
     """
 
     def __init__(self, save_dir: Path, *, run: str = "") -> None:
-        self._run, self._began_at = run, 0.0
+        self.run = run
+        """Goes into the column of that name."""
+        self._began_at = 0.0
         with contextlib.ExitStack() as opened:
             self._progress = _Appended(save_dir / "logs" / "progress.csv", PROGRESS_COLUMNS)
             opened.callback(self._progress.close)
@@ -92,7 +94,7 @@ class CsvLogs:
             "train/n_updates": agent.updates,
             "train/noise": agent.noise,
             "train/buffer_size": agent.buffer,
-            "run": self._run,
+            "run": self.run,
             "timestamp": _timestamp(event.at),
             "trial": event.trial,
             "kind": str(event.kind),
@@ -120,7 +122,7 @@ class CsvLogs:
             "throughput": None if window is None else window.received_per_s,
             "on_time_per_s": None if window is None else window.on_time_per_s,
             "reward": event.reward,
-            "run": self._run,
+            "run": self.run,
             "verdict": str(event.outcome.verdict),
         }
 

@@ -16,7 +16,7 @@ from brokertuner_tui.files import replace_file
 from brokertuner_tui.knobs.catalogue import Value, Version
 from brokertuner_tui.store.csv_logs import CsvLogs
 from brokertuner_tui.store.export import conf_text
-from brokertuner_tui.store.rows import ConfirmingWindow, RunInfo
+from brokertuner_tui.store.rows import RunInfo
 from brokertuner_tui.store.store import FILE_NAME, Store
 from brokertuner_tui.tuning.confirm import Confirmation
 from brokertuner_tui.tuning.events import RunFinished, State, TrialFinished
@@ -45,7 +45,11 @@ class Recorder:
         except OSError as error:
             raise TunerError(f"the folder {save_dir} cannot be made: {error.strerror}") from error
         self._store = Store.open(save_dir / FILE_NAME)
-        self._csv = CsvLogs(save_dir)
+        try:
+            self._csv = CsvLogs(save_dir)
+        except BaseException:
+            self._store.close()  # its lock would outlive us
+            raise
         self.run = ""
 
     def begin(self, mosquitto: Path, version: Version, pinned: Mapping[str, Value]) -> str:
@@ -71,6 +75,7 @@ class Recorder:
                 ),
             )
         )
+        self._csv.run = self.run
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return self.run
 
@@ -96,8 +101,7 @@ class Recorder:
 
     def confirmation(self, confirmation: Confirmation) -> None:
         """Keeps a comparison of default and best with its windows."""
-        windows = [ConfirmingWindow(which, window) for which, window in confirmation.windows]
-        self._store.record_confirmation(self.run, confirmation.event, windows)
+        self._store.record_confirmation(self.run, confirmation.event, confirmation.windows)
 
     def agent(self, agent: DDPG, trials: int) -> Path:
         """Keeps the agent whole; the checkpoint before stays beside it."""
