@@ -1,0 +1,220 @@
+"""Events as sentences: what changed, what it did, how sure; the reason before the number when something went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from brokertuner_tui.env.outcome import Verdict
+from brokertuner_tui.knobs.catalogue import Value
+from brokertuner_tui.tui.format import compact, knob_value, milliseconds, percent, per_second, plural
+from brokertuner_tui.tuning import events
+from brokertuner_tui.tuning.events import Event, State, TrialFinished, TrialKind
+
+if TYPE_CHECKING:
+    from brokertuner_tui.tui.model import Model
+
+Tone = Literal["plain", "quiet", "better", "worse", "best", "hand", "warning"]
+_NAMED_KNOBS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of the log; `detail` holds what else there is to say (several lines)."""
+
+    at: float
+    glyph: str
+    tone: Tone
+    text: str
+    detail: str = ""
+    trial: int | None = None
+
+
+def describe(event: Event, model: Model) -> LogLine | None:
+    """The line for an event, seen from the model before it; None where there is nothing to say."""
+    writer = _WRITERS.get(type(event))
+    return writer(event, model) if writer else None
+
+
+def change_text(name: str, old: Value, new: Value) -> str:
+    """`max_inflight_messages 460 → 480`."""
+    return f"{name} {knob_value(name, old)} → {knob_value(name, new)}"
+
+
+def changes_text(names: tuple[str, ...], old: Mapping[str, Value], new: Mapping[str, Value]) -> str:
+    """The first knobs that changed, and how many more."""
+    known = [name for name in names if name in old and name in new]
+    if not known:
+        return "no knob changed"
+    text = ", ".join(change_text(name, old[name], new[name]) for name in known[:_NAMED_KNOBS])
+    more = len(known) - _NAMED_KNOBS
+    return f"{text} and {plural(more, 'other')}" if more > 0 else text
+
+
+def verdict_against(trial: TrialFinished, model: Model) -> tuple[str, Tone, str]:
+    """Glyph, tone and words for a trial's on-time goodput against the best so far, or the default, or nothing."""
+    window = trial.outcome.window
+    assert window is not None, "only a trial that was measured can be compared"
+    rate, name = window.on_time_per_s, trial.outcome.profile.name
+    best = model.bests.get(name)
+    if best is None or best.outcome.window is None:
+        return "·", "plain", "the first under this load"
+    before = best.outcome.window
+    if rate < 1 and before.on_time_per_s < 1:
+        return "▼", "worse", "nor has any other"
+    # Two standard errors of the difference: about 95 %. A window knows little of what lasts longer than itself: 1 % at least.
+    noise = 2 * (window.on_time_stderr**2 + before.on_time_stderr**2) ** 0.5
+    gain = rate - before.on_time_per_s
+    if abs(gain) <= max(noise, 0.01 * max(rate, before.on_time_per_s)):
+        return ("▲", "best", "best, inside the noise") if trial.is_best else ("·", "plain", "as good as the best")
+    if gain > 0:
+        return "▲", "best" if trial.is_best else "better", f"new best, {before_text(before.on_time_per_s, rate)}"
+    return "▼", "worse", f"best is {per_second(before.on_time_per_s)}"
+
+
+def before_text(old: float, new: float) -> str:
+    """`was 29.3k/s`, with the factor where that says more."""
+    factor = f", {new / old:.2f}×" if old >= 1 and new > 1.1 * old else ""
+    return f"was {per_second(old)}{factor}"
+
+
+def _trial(event: TrialFinished, model: Model) -> LogLine:
+    outcome, window = event.outcome, event.outcome.window
+    before = model.last.outcome.knobs if model.last else model.defaults
+    head = f"trial {event.trial}"
+    what = changes_text(event.changed, before, outcome.knobs)
+    if event.kind is TrialKind.DEFAULT:
+        what = "the defaults"
+    elif event.kind is TrialKind.BEST:
+        what = "the best again"
+    elif event.kind is TrialKind.MANUAL:
+        what = f"by hand: {what}"
+    if outcome.verdict is not Verdict.OK or window is None:
+        failed = outcome.verdict is Verdict.FAILED
+        word = "failed" if failed else "inconclusive"
+        text = f"{head} {word}: {outcome.reason}   {what}"
+        return LogLine(event.at, "✗" if failed else "?", "worse" if failed else "warning", text, trial=event.trial)
+    glyph, tone, words = verdict_against(event, model)
+    bad = ""
+    for count, word in ((window.lost, "lost"), (window.late, "late")):
+        if window.expected and count / max(window.expected, 1) > 0.005:
+            bad += f"{percent(count / window.expected)} {word}, "
+    result = f"{bad}{per_second(window.on_time_per_s)} on time ({words})"
+    text = f"{head}   {what}   {result}" if not bad else f"{head}   {result}   {what}"
+    return LogLine(event.at, glyph, tone, text, trial=event.trial)
+
+
+def _broker(event: events.BrokerChanged, model: Model) -> LogLine:
+    applied = event.applied
+    pids = f"pid {applied.old_pid} → {applied.pid}" if applied.old_pid else f"pid {applied.pid}"
+    took = milliseconds(applied.total_s * 1000)
+    verb = {"start": "started", "restart": "restarted", "reload": "reloaded", "none": "unchanged"}[applied.how]
+    glyph = "⟳" if applied.how == "reload" else "↻"
+    text = f"broker {verb} in {took}, {pids}"
+    if event.why and event.why != verb:
+        text += f": {event.why}"
+    changes = "\n".join(
+        change_text(name, model.knobs[name], applied.knobs[name]) for name in applied.changed if name in model.knobs
+    )
+    detail = f"verified: {', '.join(applied.checks)}" + (f"\n{changes}" if changes else "")
+    return LogLine(event.at, glyph, "hand" if "operator" in event.why else "plain", text, detail)
+
+
+def _trouble(event: events.BrokerTrouble, model: Model) -> LogLine:
+    tail = "it is back" if event.recovered else "it is down"
+    return LogLine(event.at, "!", "warning" if event.recovered else "worse", f"{event.message} ({tail})", event.log)
+
+
+def _state(event: events.StateChanged, model: Model) -> LogLine | None:
+    words = {
+        State.TUNING: ("▶", "tuning"),
+        State.STEPPING: ("▶", "one trial, then paused"),
+        State.PAUSED: ("‖", "paused"),
+        State.CONFIRMING: ("◆", "confirming: default and best are measured in turns"),
+        State.STOPPING: ("■", "stopping: the broker is left as it was asked for"),
+    }
+    if event.state not in words:
+        return None
+    glyph, text = words[event.state]
+    return LogLine(event.at, glyph, "quiet", f"{text}: {event.reason}" if event.reason else text)
+
+
+def _confirmed(event: events.Confirmed, model: Model) -> LogLine:
+    default, best = event.default, event.best
+    detail = "\n".join(
+        f"{name}: {per_second(figure.on_time_per_s)} on time (95 %: {compact(figure.low)} to {compact(figure.high)}), "
+        f"delivered {per_second(figure.received_per_s)}, p99 {milliseconds(figure.p99_ms)}, "
+        f"{plural(figure.windows, 'window')}"
+        for name, figure in (("default", default), (f"best (trial {event.best_trial})", best))
+    )
+    windows = f"in {plural(best.windows, 'window')} of each, in turns"
+    if not event.better:
+        return LogLine(event.at, "?", "warning", f"not confirmed: best and default do not differ {windows}", detail)
+    how = confirmed_factor(event)
+    text = f"confirmed: best {per_second(best.on_time_per_s)} on time, {how} {windows}"
+    return LogLine(event.at, "✓", "best", text, detail)
+
+
+def confirmed_factor(event: events.Confirmed) -> str:
+    """`1.68–1.72× the default`, or in figures where the default has next to nothing on time."""
+    if event.ratio_low != event.ratio_low or event.ratio_low > 100 or event.ratio_high == float("inf"):
+        return f"default {per_second(event.default.on_time_per_s)}"
+    return f"{event.ratio_low:.2f}–{event.ratio_high:.2f}× the default"
+
+
+def _finished(event: events.RunFinished, model: Model) -> LogLine:
+    left = {
+        "best": "the best setting is in force",
+        "default": "the defaults are in force",
+        "current": "the last setting is in force",
+        "nothing": "the broker was ended with the run",
+    }[event.left]
+    text = f"{event.state} after {plural(event.trials, 'trial')}"
+    if event.reason:
+        text += f": {event.reason}"
+    glyph, tone = ("✗", "worse") if event.state is State.FAILED else ("■", "plain")
+    conf = f"\nthe config to take away: {event.conf_path}" if event.conf_path else ""
+    return LogLine(event.at, glyph, tone, f"{text}; {left}", f"run {event.run}{conf}")  # type: ignore[arg-type]
+
+
+def _started(event: events.RunStarted, model: Model) -> LogLine:
+    text = f"run {event.run}: {event.workload} on {event.broker_kind} mosquitto, at {event.host}:{event.port}"
+    return LogLine(event.at, "▶", "quiet", text, f"everything is kept in {event.save_dir}")
+
+
+def _load(event: events.LoadChanged, model: Model) -> LogLine:
+    warning = event.level == "warning"
+    return LogLine(event.at, "!" if warning else "●", "warning" if warning else "quiet", event.message)
+
+
+def _pins(event: events.PinsChanged, model: Model) -> LogLine | None:
+    added = [f"{name} at {knob_value(name, value)}" for name, value in event.pinned.items() if name not in model.pinned]
+    moved = [
+        f"{name} now at {knob_value(name, value)}"
+        for name, value in event.pinned.items()
+        if name in model.pinned and model.pinned[name] != value
+    ]
+    gone = [name for name in model.pinned if name not in event.pinned]
+    parts = [f"pinned {', '.join(added + moved)}"] * bool(added + moved) + [f"no longer pinned: {', '.join(gone)}"] * bool(gone)
+    return LogLine(event.at, "■", "hand", "; ".join(parts)) if parts else None
+
+
+def _notice(event: events.Notice, model: Model) -> LogLine:
+    glyph, tone = {"info": ("·", "plain"), "warning": ("!", "warning"), "error": ("✗", "worse")}[event.level]
+    text, _, detail = event.message.partition("\n")
+    return LogLine(event.at, glyph, tone, text, detail)  # type: ignore[arg-type]
+
+
+_WRITERS: Mapping[type[Event], Callable[[Any, Any], LogLine | None]] = {
+    events.RunStarted: _started,
+    events.StateChanged: _state,
+    events.TrialFinished: _trial,
+    events.BrokerChanged: _broker,
+    events.BrokerTrouble: _trouble,
+    events.LoadChanged: _load,
+    events.PinsChanged: _pins,
+    events.Confirmed: _confirmed,
+    events.Notice: _notice,
+    events.RunFinished: _finished,
+}
