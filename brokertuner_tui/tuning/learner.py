@@ -137,6 +137,8 @@ class Learner:
         known.since_default = 0 if choice.kind is TrialKind.DEFAULT else known.since_default + 1
         known.since_best = 0 if choice.kind is TrialKind.BEST else known.since_best + 1
         before = _numbers(choice.observation)
+        if outcome.verdict is Verdict.FAILED and choice.observation is not None:
+            self.agent.avoid(choice.observation, codec.encode(outcome.knobs))  # not a reward: only not to be tried again
         if outcome.verdict is not Verdict.OK:
             return Lesson(None, {}, before, (), False, 0.0)
         started = time.perf_counter()
