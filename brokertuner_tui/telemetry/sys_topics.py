@@ -1,0 +1,167 @@
+"""What the broker says of itself under `$SYS`, read by an ordinary client.
+
+Traps that this minds (checked on 2.0.11, 2.0.21 and 2.1.2): a topic comes only when its value changed, so silence of a
+counter means zero, and only silence of `uptime` means staleness; what comes first after subscribing is retained, of unknown
+age; 2.0 publishes every second second for `sys_interval 1`; counters begin again at zero with the process. What it shows is
+for the operator: `sent` counts what went to sockets, `dropped` misses most kinds of loss, so neither is ever a reward.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import paho.mqtt.client as mqtt
+
+from brokertuner_tui.telemetry.sample import SysRates
+
+_ROOT = "$SYS/broker/"
+_RECEIVED, _SENT, _DROPPED = "publish/messages/received", "publish/messages/sent", "publish/messages/dropped"
+# `uptime` is the first topic of a publication; the others are here this much later.
+_PUBLICATION_S = 0.15
+_STALE_PERIODS = 2.5
+_STALE_AT_LEAST_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """The counters as one publication left them."""
+
+    at: float
+    uptime_s: int
+    live: bool
+    """False: retained; `at` is when it was read, not when it was published."""
+    counters: tuple[int, int, int]
+
+
+class SysTally:
+    """Turns `$SYS` messages into rates. No network, no thread of its own; calls are serialised by its user.
+
+    Args:
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets everything: another connection, perhaps to another process."""
+        self._raw: dict[str, str] = {}
+        self._heartbeat: tuple[float, bool] | None = None
+        """When `uptime` last came, and whether it was published then; until the publication has been taken in."""
+        self._beat_at: float | None = None
+        self._period_s = 2.0
+        self._last: _Mark | None = None
+        self._rates = (0.0, 0.0, 0.0)
+
+    def message(self, topic: str, payload: str, retained: bool) -> None:
+        """Takes in one message; `topic` with its `$SYS/broker/`."""
+        name = topic.removeprefix(_ROOT)
+        if name == "uptime":
+            self._close_publication()
+            uptime = _number(payload)
+            if self._last is not None and uptime < self._last.uptime_s:
+                self.reset()  # another process behind the same connection cannot be, but a wrong rate would be worse
+            now = self._clock()
+            self._heartbeat = (now, not retained)
+            if not retained:
+                if self._beat_at is not None:
+                    self._period_s = max(0.1, now - self._beat_at)
+                self._beat_at = now
+        self._raw[name] = payload
+
+    def rates(self) -> SysRates:
+        """What is known now."""
+        now = self._clock()
+        if self._heartbeat is not None and now - self._heartbeat[0] >= _PUBLICATION_S:
+            self._close_publication()
+        age = now - self._beat_at if self._beat_at is not None else float("inf")
+        stale = age > max(_STALE_AT_LEAST_S, _STALE_PERIODS * self._period_s)
+        received, sent, dropped = (0.0, 0.0, 0.0) if stale else self._rates
+        return SysRates(
+            clients_connected=_number(self._raw.get("clients/connected", "0")),
+            received_per_s=received,
+            sent_per_s=sent,
+            dropped_per_s=dropped,
+            heap_bytes=_number(self._raw.get("heap/current", "0")),
+            uptime_s=_number(self._raw.get("uptime", "0")),
+            version=self._raw.get("version", ""),
+            age_s=age,
+            stale=stale,
+            raw=dict(self._raw),
+        )
+
+    def _close_publication(self) -> None:
+        """All of a publication is here: what changed since the one before, over the time between the two."""
+        if self._heartbeat is None:
+            return
+        at, live = self._heartbeat
+        self._heartbeat = None
+        counters = tuple(_number(self._raw.get(name, "0")) for name in (_RECEIVED, _SENT, _DROPPED))
+        mark = _Mark(at, _number(self._raw.get("uptime", "0")), live, (counters[0], counters[1], counters[2]))
+        last, self._last = self._last, mark
+        if last is None:
+            return
+        # When the retained one was published is known to the second only, by the broker's own clock.
+        seconds = at - last.at if last.live else float(mark.uptime_s - last.uptime_s)
+        if not last.live and seconds < 2:
+            return
+        if seconds > 0:
+            new = [max(0, now - then) / seconds for now, then in zip(mark.counters, last.counters, strict=True)]
+            self._rates = (new[0], new[1], new[2])
+
+
+class SysTopics:
+    """A client that stays subscribed to `$SYS/broker/#`, in paho's thread, through every restart of the broker.
+
+    It is one of the clients that the broker counts. `read` may be called from any thread.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self.address = (host, port)
+        self._lock = threading.Lock()
+        self._tally = SysTally()
+        # No client id: the broker makes one up, and the CONNECT stays below any legal max_packet_size.
+        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="", protocol=mqtt.MQTTv311)
+        self._client.suppress_exceptions = True  # else one ends paho's thread
+        self._client.reconnect_delay_set(0.1, 1)  # type: ignore[arg-type]  # it takes fractions; 1 to 120 s is the default
+        self._client.connect_timeout = 2.0
+        self._client.on_connect = self._connected
+        self._client.on_message = self._message
+
+    def start(self) -> None:
+        """Begins to connect; does not wait for it."""
+        host, port = self.address
+        self._client.connect_async(host, port, keepalive=10)
+        self._client.loop_start()
+
+    def stop(self) -> None:
+        """Ends the client and its thread (up to 2 s when it is just connecting)."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def read(self) -> SysRates:
+        """What is known now; `stale` while there is no connection, or nothing comes."""
+        with self._lock:
+            return self._tally.rates()
+
+    def _connected(self, client: mqtt.Client, _user: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        with self._lock:
+            self._tally.reset()
+        if not reason.is_failure:
+            client.subscribe(f"{_ROOT}#", qos=0)
+
+    def _message(self, _client: mqtt.Client, _user: Any, message: mqtt.MQTTMessage) -> None:
+        with self._lock:
+            self._tally.message(message.topic, message.payload.decode(errors="replace"), message.retain)
+
+
+def _number(text: str) -> int:
+    """The number that `text` begins with (`12 seconds`), 0 if there is none."""
+    found = re.match(r"-?\d+", text)
+    return int(found[0]) if found else 0
