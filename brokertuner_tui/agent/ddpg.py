@@ -186,6 +186,14 @@ class DDPG:
             weight=weight,
         )
         self._noise.steps += 1
+        self._search.answered(both[0][: self._context_size])
+
+    def avoid(self, observation: ArrayLike, action: ArrayLike) -> None:
+        """The broker could not live with `action` under this load: nothing is learned from it, nor is it tried again."""
+        context = self._check(observation)[: self._context_size]
+        executed = self._space.snap(np.clip(np.asarray(action, dtype=np.float64), -1.0, 1.0)[None])[0]
+        self._search.avoid(context, executed)
+        self._search.answered(context)
 
     # ------------------------------------------------------------------------------------------------- update
 
@@ -247,7 +255,7 @@ class DDPG:
         if not torch.isfinite(loss):
             return 0.0
         self.actor_optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward(inputs=list(self.actor.parameters()))  # type: ignore[no-untyped-call]
         with self._heads_kept():
             self.actor_optimizer.step()
         if self.actor_target is not None:
@@ -346,12 +354,18 @@ class DDPG:
 
     def state(self) -> dict[str, Any]:
         """What is neither config nor tensor, for JSON."""
-        return {"rng": self._rng.bit_generator.state, "updates": self._updates, "noise_steps": self._noise.steps}
+        return {
+            "rng": self._rng.bit_generator.state,
+            "updates": self._updates,
+            "noise_steps": self._noise.steps,
+            "search": self._search.state(),
+        }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """From what `state` gave."""
         self._rng.bit_generator.state = state["rng"]
         self._updates, self._noise.steps = int(state["updates"]), int(state["noise_steps"])
+        self._search.set_state(state["search"])
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.as_tensor(np.ascontiguousarray(array, dtype=np.float32), device=self.device)

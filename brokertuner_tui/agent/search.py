@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,10 @@ Predict = Callable[[Actions], NDArray[np.float32]]
 _SAME_LOAD = 0.02
 """Contexts whose root mean square difference is below this are one load."""
 _SAME_ACTION = 1e-4
+_TOO_CLOSE = 0.05
+"""An action is avoided with everything that is within this of it in every number."""
+_ASKED_ENOUGH = 2
+"""A point of the warm-up that was proposed so often, and never came back as a trial, is given up."""
 _FAILURES_BEFORE_SHRINKING = 3
 
 
@@ -86,10 +91,15 @@ def region(rewards: Floats, config: AgentConfig) -> float:
 
 
 class Search:
-    """Chooses among candidates; holds nothing but the config and what is known of the space."""
+    """Chooses among candidates. Remembers how far the warm-up of each load has come, and what the broker could not live with."""
 
     def __init__(self, config: AgentConfig, space: Space, seed: int) -> None:
         self._config, self._space, self._seed = config, space, seed
+        self._warmed: dict[str, int] = {}
+        """Points of the warm-up that are done with, by load."""
+        self._asked: dict[str, int] = {}
+        """How often the next one was proposed without an answer."""
+        self._avoided: list[tuple[str, list[float]]] = []
 
     def propose(
         self,
@@ -123,6 +133,9 @@ class Search:
             careful = mean - self._config.caution * deviation >= elite.value - self._config.tolerance
             if careful.any():
                 score = np.where(careful, score, -np.inf)
+        avoided = self._is_avoided(candidates, _key(context))
+        if not avoided.all():
+            score = np.where(avoided, -np.inf, score)
         best = int(np.argmax(score))
         why = f"expected {mean[best]:.3f} ± {deviation[best]:.3f}"
         if elite is not None:
@@ -143,17 +156,56 @@ class Search:
             return Proposal(own[0], "actor", 0.0, f"expected {expected:.3f}, best known {elite.value:.3f}")
         return Proposal(elite.action, "elite", 0.0, f"best known, {elite.value:.3f}")
 
+    def answered(self, context: Floats) -> None:
+        """A trial under this load was remembered or avoided: the warm-up goes on."""
+        load = _key(context)
+        if self._asked.pop(load, 0):
+            self._warmed[load] = self._warmed.get(load, 0) + 1
+
+    def avoid(self, context: Floats, action: Actions) -> None:
+        """Leaves `action` and its neighbours out from now on under this load."""
+        self._avoided.append((_key(context), [float(number) for number in action]))
+
+    def state(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"warmed": self._warmed, "asked": self._asked, "avoided": self._avoided}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """From what `state` gave."""
+        self._warmed, self._asked = dict(state["warmed"]), dict(state["asked"])
+        self._avoided = [(load, list(action)) for load, action in state["avoided"]]
+
     def _warm_up(self, context: Floats, tried: Actions, fixed: Mapping[int, float]) -> Proposal | None:
-        """The space's own points that were not tried yet, then the Sobol sequence."""
-        if len(tried) >= self._config.warm_up:
-            return None
-        for action, why in self._space.designed(context):
-            wanted = self._settle(action[None], fixed)[0]
-            if not len(tried) or np.abs(tried - wanted).max(axis=1).min() > 1e-3:
-                return Proposal(wanted, "warm-up", self._config.region, why)
-        point = sobol(self._space.size, self._seed, len(tried))
-        wanted = self._settle(self._space.spread(point[None], context), fixed)[0]
-        return Proposal(wanted, "warm-up", self._config.region, "a spread of settings that do not strangle this load")
+        """The space's own points that were not tried yet, then a Sobol sequence; None when the warm-up is over."""
+        load = _key(context)
+        designed = self._space.designed(context)
+        if self._asked.get(load, 0) >= _ASKED_ENOUGH:
+            self.answered(context)
+        while len(tried) < self._config.warm_up and (index := self._warmed.get(load, 0)) < self._config.warm_up:
+            if index < len(designed):
+                action, why = designed[index]
+            else:
+                point = sobol(self._space.size, self._seed, index)
+                action = self._space.spread(point[None], context)[0]
+                why = "one of a spread of settings that do not strangle this load"
+            wanted = self._settle(action[None], fixed)
+            self._asked[load] = self._asked.get(load, 0) + 1
+            if self._is_new(wanted, load, tried):
+                return Proposal(wanted[0], "warm-up", self._config.region, why)
+            self.answered(context)
+        return None
+
+    def _is_new(self, wanted: Actions, load: str, tried: Actions) -> bool:
+        if len(tried) and np.abs(tried - wanted).max(axis=1).min() < _SAME_ACTION * 10:
+            return False
+        return not self._is_avoided(wanted, load)[0]
+
+    def _is_avoided(self, actions: Actions, load: str) -> NDArray[np.bool_]:
+        found = np.zeros(len(actions), dtype=bool)
+        for known, action in self._avoided:
+            if known == load:
+                found |= np.abs(actions - np.array(action)).max(axis=1) < _TOO_CLOSE
+        return found
 
     def _candidates(
         self, context: Floats, actor: Actions, elite: Elite | None, side: float, rng: np.random.Generator
@@ -185,6 +237,11 @@ class Search:
         for index, value in fixed.items():
             settled[:, index] = value
         return settled
+
+
+def _key(context: Floats) -> str:
+    """The load, for a dict that is kept as JSON."""
+    return " ".join(f"{number:.3f}" for number in context)
 
 
 def _reflect(actions: Actions) -> Actions:

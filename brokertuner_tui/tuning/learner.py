@@ -140,6 +140,8 @@ class Learner:
         if outcome.verdict is Verdict.FAILED and choice.observation is not None:
             self.agent.avoid(choice.observation, codec.encode(outcome.knobs))  # not a reward: only not to be tried again
         if outcome.verdict is not Verdict.OK:
+            if outcome.verdict is Verdict.FAILED and choice.observation is not None:
+                self.agent.avoid(choice.observation, codec.encode(outcome.knobs))
             return Lesson(None, {}, before, (), False, 0.0)
         started = time.perf_counter()
         if choice.kind is TrialKind.DEFAULT and known.reference is None:
