@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from brokertuner_tui.process.identity import Identity
 
 
 class Child:
-    """A running child. Whoever made it ends it; if this process is killed, the reaper does.
+    """A running child. Whoever made it ends it; if this process is killed, the reaper does. Any thread may ask and signal.
 
     Args:
         argv: program and arguments; no shell.
@@ -47,8 +48,13 @@ class Child:
                 # Its own session: the terminal's hang-up must not reach it, SIGHUP would make Mosquitto reload.
                 start_new_session=True,
             )
-        reaper.watch(self._popen.pid)
-        self.identity = Identity.of(self._popen.pid)
+        self._lock = threading.Lock()
+        try:
+            reaper.watch(self._popen.pid)
+            self.identity = Identity.of(self._popen.pid)
+        except BaseException:
+            self.stop(0.0)
+            raise
 
     @property
     def pid(self) -> int:
@@ -56,39 +62,68 @@ class Child:
         return self._popen.pid
 
     def exit_code(self) -> int | None:
-        """None while it runs; reaps it otherwise. Negative: the signal that ended it."""
-        return self._popen.poll()
+        """None while it runs; what it left behind in its group is killed with it. Negative: the signal that ended it."""
+        with self._lock:
+            if self._popen.returncode is None and _may_be_reaped(self._popen.pid):
+                if _CAN_LOOK_FIRST:
+                    # Until it is reaped nobody else can be given its PID: the group is still its own.
+                    self._kill_group(signal.SIGKILL)
+                if self._popen.poll() is not None:
+                    with contextlib.suppress(OSError):
+                        reaper.forget(self._popen.pid)
+            return self._popen.returncode
 
     def signal(self, number: int) -> None:
         """Sends a signal to the child alone, if it still runs."""
-        if self._popen.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._popen.send_signal(number)
+        with self._lock:
+            if self._popen.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self._popen.pid, number)
 
     def wait(self, timeout_s: float) -> int | None:
         """Waits for the end; None when it still runs after `timeout_s`."""
         # Mosquitto ends within a millisecond of TERM; Popen.wait() would sleep in steps of up to 50 ms.
-        deadline = time.monotonic() + timeout_s
-        while (code := self._popen.poll()) is None:
-            if time.monotonic() >= deadline:
+        began = time.monotonic()
+        while (code := self.exit_code()) is None:
+            waited = time.monotonic() - began
+            if waited >= timeout_s:
                 return None
-            time.sleep(0.0003)
+            time.sleep(0.0003 if waited < 0.1 else 0.005)
         return code
 
     def stop(self, term_s: float = 10.0) -> int:
-        """TERM, up to `term_s` seconds, then KILL, for the whole group. Gives the exit code; may be called again."""
-        if self._popen.poll() is None:
+        """TERM, up to `term_s` seconds, then KILL, for the whole group. Gives the exit code; may be called again.
+
+        A process that the kernel cannot end (a dead disk) is given up after 10 s; the reaper still has it.
+        """
+        code = self.exit_code()
+        if code is None:
             self._signal_group(signal.SIGTERM)
             self._signal_group(signal.SIGCONT)  # a stopped process would not see TERM
-        code = self.wait(term_s)
+            code = self.wait(term_s)
         if code is None:
             self._signal_group(signal.SIGKILL)
-            code = self._popen.wait(timeout=10)
-        else:
-            self._signal_group(signal.SIGKILL)  # what it may have left behind in its group
-        reaper.forget(self.pid)
-        return code
+            code = self.wait(10.0)
+        return -signal.SIGKILL if code is None else code
 
     def _signal_group(self, number: int) -> None:
+        with self._lock:
+            if self._popen.returncode is None:
+                self._kill_group(number)
+
+    def _kill_group(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, number)
+            os.killpg(self._popen.pid, number)
+
+
+_CAN_LOOK_FIRST = hasattr(os, "waitid")  # macOS only since Python 3.13
+
+
+def _may_be_reaped(pid: int) -> bool:
+    """Whether our child `pid` has ended (or that cannot be known without reaping it)."""
+    if not _CAN_LOOK_FIRST:
+        return True
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True

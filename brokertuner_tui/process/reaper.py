@@ -17,37 +17,81 @@ from pathlib import Path
 
 _TERM_S = 5.0
 _lock = threading.Lock()
+_process: subprocess.Popen[bytes] | None = None
 _pipe: int | None = None
-_owner: int | None = None
+_watched: dict[int, str] = {}
 
 
 def watch(pid: int) -> None:
-    """From now on, `pid`'s group is ended when this process is gone."""
-    _tell(f"+{pid} {_start_ticks(pid)}\n")
+    """From now on, `pid`'s group is ended when this process is gone.
+
+    Raises:
+        OSError: the reaper cannot be started.
+    """
+    with _lock:
+        _watched[pid] = ticks = _start_ticks(pid)
+        _tell(f"+{pid} {ticks}\n")
 
 
 def forget(pid: int) -> None:
-    """`pid` was ended by its owner."""
-    _tell(f"-{pid}\n")
+    """`pid` has ended.
+
+    Raises:
+        OSError: the reaper is gone and cannot be started again.
+    """
+    with _lock:
+        if _watched.pop(pid, None) is not None:
+            _tell(f"-{pid}\n")
 
 
 def _tell(line: str) -> None:
-    global _pipe, _owner
-    with _lock:
-        if _pipe is None or _owner != os.getpid():
-            read, _pipe = os.pipe()  # neither end is inherited by other children
-            _owner = os.getpid()
-            subprocess.Popen(
-                # -I -S: no site-packages, so that it is up in milliseconds and small.
-                [sys.executable, "-I", "-S", __file__],
-                stdin=read,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-                cwd="/",
-            )
-            os.close(read)
-        os.write(_pipe, line.encode())
+    global _pipe
+    if _pipe is not None:
+        try:
+            os.write(_pipe, line.encode())  # shorter than PIPE_BUF: whole or not at all
+        except BrokenPipeError:  # somebody killed it
+            os.close(_pipe)
+            _pipe = None
+        else:
+            return
+    _start()
+    assert _pipe is not None
+    for pid, ticks in _watched.items():
+        os.write(_pipe, f"+{pid} {ticks}\n".encode())
+
+
+def _start() -> None:
+    global _pipe, _process
+    read, write = os.pipe()  # neither end is inherited by other programs
+    try:
+        _process = subprocess.Popen(
+            # -I -S: no site-packages, so that it is up in milliseconds and small.
+            [sys.executable, "-I", "-S", __file__],
+            stdin=read,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd="/",
+        )
+    except BaseException:
+        os.close(write)
+        raise
+    finally:
+        os.close(read)
+    _pipe = write
+
+
+def _forked() -> None:
+    """In a child made by fork without exec: with its copy of the pipe, the reaper would wait for it as well."""
+    global _lock, _pipe, _process
+    if _pipe is not None:
+        os.close(_pipe)
+    _lock, _pipe, _process = threading.Lock(), None, None
+    _watched.clear()
+
+
+if __name__ != "__main__":
+    os.register_at_fork(after_in_child=_forked)
 
 
 def _start_ticks(pid: int) -> str:

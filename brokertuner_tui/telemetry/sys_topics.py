@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 
 from brokertuner_tui.telemetry.sample import SysRates
 
@@ -127,7 +128,7 @@ class SysTopics:
         self._lock = threading.Lock()
         self._tally = SysTally()
         # No client id: the broker makes one up, and the CONNECT stays below any legal max_packet_size.
-        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="", protocol=mqtt.MQTTv311)
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="", protocol=mqtt.MQTTv311)
         self._client.suppress_exceptions = True  # else one ends paho's thread
         self._client.reconnect_delay_set(0.1, 1)  # type: ignore[arg-type]  # it takes fractions; 1 to 120 s is the default
         self._client.connect_timeout = 2.0
