@@ -14,15 +14,15 @@ class ConfigFileError(ConfigError):
     """A file that cannot be read at all: missing, not readable, not TOML. The message names the file (and the line)."""
 
     def __init__(self, where: str, reason: str) -> None:
-        super().__init__(where, "", "", reason)
-        self.args = (f"{where}: {reason}",)
+        super().__init__(one_line(where), "", "", reason)
+        self.args = (f"{self.where}: {reason}",)
 
 
 class UnknownKey(ConfigError):
     """A key that means nothing."""
 
     def __init__(self, where: str, key: str, value: object, hint: str) -> None:
-        super().__init__(where, key, shortened(value), f"unknown key{hint}")
+        super().__init__(one_line(where), one_line(key), shortened(value), f"unknown key{hint}")
 
 
 class _Shown:
@@ -41,9 +41,14 @@ def shortened(value: object) -> object:
     return value if len(text) <= 60 and not isinstance(value, bool) else _Shown(text if len(text) <= 60 else f"{text[:57]}...")
 
 
+def one_line(text: str) -> str:
+    """`text` with line breaks and other control characters escaped: keys and file names are the operator's, too."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
 def bad_value(where: str, key: str, value: object, allowed: str) -> ConfigError:
     """The error for a value that is not allowed."""
-    return ConfigError(where, key, shortened(value), allowed)
+    return ConfigError(one_line(where), one_line(key), shortened(value), allowed)
 
 
 def from_pydantic(error: ValidationError, where: str, prefix: str, known: Mapping[str, Setting]) -> ConfigError:

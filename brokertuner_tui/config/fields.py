@@ -126,10 +126,10 @@ def sections() -> frozenset[str]:
 def nearest(word: str, known: Iterable[str]) -> str:
     """A hint at the nearest known word, or, where none is near, at all of them if they are few."""
     words = list(known)
-    close = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
-    if not close:  # a dotted key whose last part is right, or nearly so
-        tail = word.rpartition(".")[2]
-        close = [w for w in words if difflib.get_close_matches(tail, [w.rpartition(".")[2]], n=1, cutoff=0.75)][:1]
+    tail = word.rpartition(".")[2]
+    close = [w for w in words if "." in word and w.rpartition(".")[2] == tail]  # the right key in the wrong table
+    close = close or difflib.get_close_matches(word, words, n=1, cutoff=0.6)
+    close = close or [w for w in words if difflib.get_close_matches(tail, [w.rpartition(".")[2]], n=1, cutoff=0.75)]
     if close:
         return f"; the nearest known is {close[0]}"
     return f"; known are {', '.join(words)}" if len(words) <= 16 else ""

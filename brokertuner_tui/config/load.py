@@ -137,7 +137,7 @@ def load_settings(
 
 def _files(config_file: Path | None, cwd: Path) -> list[Path]:
     """The files to read, the weakest first; only `--config` must exist."""
-    found = [path for path in (paths.user_config_file(), cwd / paths.CONFIG_NAME) if path.exists()]
+    found = [path for path in (paths.user_config_file(), cwd / paths.CONFIG_NAME) if os.path.lexists(path)]
     if config_file is not None:
         found.append(_at(cwd, config_file))
     kept: dict[Path, Path] = {}
