@@ -63,12 +63,12 @@ def main() -> None:
         if arguments.json:
             print(json.dumps(result), flush=True)
             continue
-        print(f"seed {seed}: {result['wall_s']:.0f} s, delivered {result['delivered_ratio']:.2f} x the default,", end=" ")
         print(
-            f"{100 * result['on_time_share']:.1f} % on time; while tuning {result['while_tuning']:.2f} of the best trial,",
-            end=" ",
+            f"seed {seed}: {result['wall_s']:.0f} s; delivered {result['delivered_ratio']:.2f} x the default, "
+            f"{100 * result['on_time_share']:.1f} % on time; while tuning {result['while_tuning']:.2f} of the best trial, "
+            f"{result['nothing_on_time']} trials with nothing on time",
+            flush=True,
         )
-        print(f"{result['nothing_on_time']} trials with nothing on time", flush=True)
 
 
 if __name__ == "__main__":
