@@ -146,9 +146,9 @@ def _read(folder: Path, device: str) -> DDPG:
 
 def _tensors(agent: DDPG) -> dict[str, Tensor]:
     tensors = {f"buffer.{name}": torch.from_numpy(array) for name, array in agent.replay.arrays().items()}
-    for name, module in agent.modules().items():
+    for name, module in agent.nets.modules().items():
         tensors |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
-    for name, optimizer in agent.optimizers().items():
+    for name, optimizer in agent.nets.optimizers().items():
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"{name}.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -159,9 +159,9 @@ def _restore(agent: DDPG, tensors: Mapping[str, Tensor]) -> None:
         return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
     agent.replay.restore({name: value.numpy().astype(np.float32) for name, value in part("buffer.").items()})
-    for name, module in agent.modules().items():
+    for name, module in agent.nets.modules().items():
         module.load_state_dict(part(f"{name}."))
-    for name, optimizer in agent.optimizers().items():
+    for name, optimizer in agent.nets.optimizers().items():
         whole = optimizer.state_dict()
         whole["state"] = {}
         for key, value in part(f"{name}.").items():

@@ -91,7 +91,7 @@ def region(rewards: Floats, config: AgentConfig) -> float:
 
 
 class Search:
-    """Chooses among candidates. Remembers how far the warm-up of each load has come, and what the broker could not live with."""
+    """Chooses among candidates. Remembers how far the warm-up of each load is, and what the broker could not live with."""
 
     def __init__(self, config: AgentConfig, space: Space, seed: int) -> None:
         self._config, self._space, self._seed = config, space, seed
