@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from brokertuner_tui.knobs.catalogue import BY_NAME, CATALOGUE, NAMES, Knob, KnobValues, Value
+from brokertuner_tui.knobs.validation import check, check_all, get_knob
 
 Action = NDArray[np.float64]
 """Shape (11,), each in [-1, 1], in catalogue order."""
@@ -27,7 +28,12 @@ def _top(knob: Knob) -> float:
 
 
 def encode_knob(name: str, value: Value) -> float:
-    """The action that stands for `value`: the middle of the special band for a special value, ±1 for a switch."""
+    """The action that stands for `value`: the middle of the special band for a special value, ±1 for a switch.
+
+    Raises:
+        UsageError: there is no such knob, or the value is not legal.
+    """
+    value = check(name, value)
     knob = BY_NAME[name]
     if knob.scale == "switch":
         return 1.0 if value else -1.0
@@ -39,8 +45,13 @@ def encode_knob(name: str, value: Value) -> float:
 
 
 def decode_knob(name: str, action: float) -> Value:
-    """The legal value that `action` stands for; numbers outside [-1, 1] count as its ends."""
-    knob = BY_NAME[name]
+    """The legal value that `action` stands for; numbers outside [-1, 1] count as its ends.
+
+    Raises:
+        UsageError: there is no such knob.
+        ValueError: the action is NaN.
+    """
+    knob = get_knob(name)
     if math.isnan(action):
         raise ValueError(f"{name}: the action is not a number")
     action = min(1.0, max(-1.0, action))
@@ -54,7 +65,12 @@ def decode_knob(name: str, action: float) -> Value:
 
 
 def encode(values: KnobValues) -> Action:
-    """Shape (11,) float64 for legal `values`."""
+    """Shape (11,) float64.
+
+    Raises:
+        UsageError: a value is missing or not legal.
+    """
+    values = check_all(values)
     return np.array([encode_knob(name, values[name]) for name in NAMES], dtype=np.float64)
 
 

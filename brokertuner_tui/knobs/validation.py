@@ -6,7 +6,9 @@ guard there is.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from operator import index
 from typing import Any
 
 from brokertuner_tui.errors import UsageError
@@ -25,7 +27,7 @@ def get_knob(name: str) -> Knob:
     """The knob called `name`.
 
     Raises:
-        KnobError: there is none.
+        UsageError: there is none.
     """
     try:
         return BY_NAME[name]
@@ -45,35 +47,38 @@ def check(name: str, value: object) -> Value:
     knob = get_knob(name)
     if isinstance(value, str):
         return parse(name, value)
-    if knob.type == "bool":
-        if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):
-            return bool(value)
+    is_switch = type(value).__name__ in ("bool", "bool_")  # numpy's too, whose name depends on its version
+    if is_switch != (knob.type == "bool"):
         raise KnobError(name, value, knob.allowed)
-    if isinstance(value, bool) or type(value).__name__ == "bool_" or not hasattr(value, "__index__"):
-        if not (isinstance(value, float) and value.is_integer()):  # is_integer is False for NaN and the infinities
-            raise KnobError(name, value, knob.allowed)
+    if is_switch:
+        return bool(value)
+    if isinstance(value, float) and value.is_integer():  # False for NaN and the infinities
         number = int(value)
     else:
-        number = int(value)
+        try:
+            number = index(value)  # type: ignore[arg-type]  # the exception is what is asked for
+        except TypeError:
+            raise KnobError(name, value, knob.allowed) from None
     if number in knob.special or knob.low <= number <= knob.high:
         return number
     raise KnobError(name, value, knob.allowed)
 
 
+_NUMBER = re.compile(r"[+-]?([0-9]{1,19}|[0-9]{1,3}([_,][0-9]{3}){1,6})")
 _WORDS = {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}
 
 
 def parse(name: str, text: str) -> Value:
-    """A value typed by a person (`true`, `off`, `500`, `100_000`, `2e6` is not one) as a legal value.
+    """A value typed by a person (`true`, `off`, `500`, `100_000`, `100,000`, `no limit`) as a legal value.
 
     Raises:
         KnobError: not legal.
         UsageError: no such knob.
     """
     knob = get_knob(name)
-    word = text.strip().lower()
-    if not word.isprintable() or "\n" in text or "\r" in text or "\0" in text:
+    if not text.isprintable():  # a line's end would begin another setting
         raise KnobError(name, text, "must be one line without control characters")
+    word = text.strip().lower()
     if knob.type == "bool":
         if word in _WORDS:
             return _WORDS[word]
@@ -81,10 +86,9 @@ def parse(name: str, text: str) -> Value:
     for value, meaning in knob.special.items():
         if word == meaning:
             return value
-    digits = word.replace("_", "").replace(",", "").replace(" ", "")
-    if not (digits.isascii() and digits.removeprefix("-").isdigit() and len(digits) < 20):
+    if not _NUMBER.fullmatch(word):
         raise KnobError(name, text, knob.allowed)
-    return check(name, int(digits))
+    return check(name, int(word.replace("_", "").replace(",", "")))
 
 
 def check_all(values: Mapping[str, Any]) -> dict[str, Value]:
