@@ -12,12 +12,12 @@ import io
 import math
 import os
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from brokertuner_tui.knobs.catalogue import NAMES
 from brokertuner_tui.store.errors import StoreError
+from brokertuner_tui.store.plain import iso_time
 from brokertuner_tui.tuning.events import TrialFinished
 
 PROGRESS_COLUMNS = (
@@ -95,7 +95,7 @@ class CsvLogs:
             "train/noise": agent.noise,
             "train/buffer_size": agent.buffer,
             "run": self.run,
-            "timestamp": _timestamp(event.at),
+            "timestamp": iso_time(event.at),
             "trial": event.trial,
             "kind": str(event.kind),
             "verdict": str(outcome.verdict),
@@ -117,7 +117,7 @@ class CsvLogs:
         window = event.outcome.window
         return {
             "step": event.trial,
-            "timestamp": _timestamp(event.at),
+            "timestamp": iso_time(event.at),
             **event.outcome.knobs,
             "throughput": None if window is None else window.received_per_s,
             "on_time_per_s": None if window is None else window.on_time_per_s,
@@ -175,10 +175,6 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}" if abs(value) < 1e5 else f"{value:.1f}"
     return " ".join(str(value).split())  # one row, one line
-
-
-def _timestamp(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _repair(path: Path) -> None:

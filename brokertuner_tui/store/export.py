@@ -16,7 +16,7 @@ from brokertuner_tui.files import replace_file
 from brokertuner_tui.knobs.catalogue import BY_NAME, CATALOGUE, NAMES, Value, Version, defaults, inert
 from brokertuner_tui.knobs.conf import render
 from brokertuner_tui.store.csv_logs import csv_text
-from brokertuner_tui.store.plain import finite
+from brokertuner_tui.store.plain import finite, iso_time
 from brokertuner_tui.store.rows import ConfirmationRow, RunRow, TrialRow
 from brokertuner_tui.tuning.events import Measured
 
@@ -165,7 +165,7 @@ def run_data(run: RunRow, trials: Sequence[TrialRow] = (), confirmations: Sequen
     """The run with all that is known of it, for JSON: only finite numbers and null."""
     data = finite(run)
     info = data.pop("info")
-    data = {"run": data.pop("id"), "started": info["started_at"], **info, **data}
+    data = {"run": data.pop("id"), "started": iso_time(info["started_at"]), **info, **data}
     return data | {
         "trial_list": [trial_data(trial) for trial in trials],
         "confirmations": [_confirmation_data(confirmation) for confirmation in confirmations],

@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
+from datetime import UTC, datetime
 from enum import Enum
 from functools import cache
 from pathlib import PurePath
@@ -57,6 +58,11 @@ def finite(value: Any) -> Any:
     if isinstance(plain, list):
         return [finite(part) for part in plain]
     return None if isinstance(plain, str) and plain in ("NaN", "Infinity", "-Infinity") else plain
+
+
+def iso_time(at: float) -> str:
+    """Seconds since the epoch as UTC in ISO 8601, for scripts: `2026-11-21T01:00:00.500Z`."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def dumps(value: Any) -> str:

@@ -1,0 +1,108 @@
+"""The last line of defence: whatever a command raises ends as one line on stderr and an exit code."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from brokertuner_tui.cli import output
+from brokertuner_tui.errors import ExitCode, TunerError
+
+_debug = False
+
+# Typer brings a Click of its own or uses the installed one, version by version: its error classes are found, not imported.
+_ClickException: type[Exception] = next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "ClickException")
+
+
+def show_tracebacks() -> None:
+    """`--debug`: errors come with their traceback."""
+    global _debug
+    _debug = True
+
+
+def guarded(run: Callable[[], object]) -> int:
+    """Runs a command; gives the exit code."""
+    try:
+        code = run()
+        sys.stdout.flush()
+        return code if isinstance(code, int) else ExitCode.DONE
+    except BrokenPipeError:
+        output.drop_stdout()  # `| head` has seen enough
+        return ExitCode.DONE
+    except (KeyboardInterrupt, typer.Abort):
+        output.say("interrupted")
+        return ExitCode.INTERRUPTED
+    except typer.Exit as end:
+        return end.exit_code
+    except TunerError as error:
+        return report(error)
+    except _ClickException as error:
+        return _misused(error)
+    except Exception as error:
+        return report(error)
+
+
+def report(error: BaseException) -> int:
+    """Says what went wrong; gives the exit code. An error that nobody foresaw leaves a crash report."""
+    if _debug:
+        output.say("".join(traceback.format_exception(error)).rstrip())
+    unforeseen: BaseException | None = error
+    if isinstance(error, TunerError):
+        # A session hands the unforeseen on as the cause of an error without a class of its own.
+        unforeseen = error.__cause__ if type(error) is TunerError and _is_unforeseen(error.__cause__) else None
+    first, _, details = str(error).partition("\n")
+    if unforeseen is not None and unforeseen is error:
+        first = f"{type(error).__name__}: {first}"
+    output.complain(first)
+    if details:
+        output.say(details)
+    if unforeseen is not None and not _debug:
+        path = _write_crash_report(unforeseen)
+        output.say(f"this is a bug; what happened is written in {path}" if path else "this is a bug; --debug shows where")
+    return error.exit_code if isinstance(error, TunerError) else ExitCode.FAILED
+
+
+def _is_unforeseen(cause: BaseException | None) -> bool:
+    return isinstance(cause, Exception) and not isinstance(cause, TunerError | OSError)
+
+
+def _misused(error: Exception) -> int:
+    """A command line that cannot be understood."""
+    if type(error).__name__ == "NoArgsIsHelpError":  # a group without a command; its message is the help, printed by now
+        if help_text := str(getattr(error, "message", "")).strip():
+            output.put(f"{help_text}\n")
+        return ExitCode.DONE
+    context: Any = getattr(error, "ctx", None)
+    hint = f" (see {context.command_path} --help)" if context is not None else ""
+    message: Any = getattr(error, "format_message", lambda: str(error))()
+    output.complain(" ".join(str(message).split()) + hint)
+    return ExitCode.USAGE
+
+
+def _write_crash_report(error: BaseException) -> Path | None:
+    """The traceback, without local variables, in the folder for logs (0600); None if it cannot be written."""
+    from brokertuner_tui import __version__, paths
+
+    try:
+        folder = paths.private_folder(paths.log_dir())
+        path = folder / f"crash-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
+        text = f"brokertuner-tui {__version__}, Python {sys.version.split()[0]}, {sys.platform}\n"
+        text += "".join(traceback.format_exception(error))
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(without_secrets(text))
+    except (OSError, TunerError):
+        return None
+    return path
+
+
+def without_secrets(text: str) -> str:
+    """`text` with the passwords of URLs hidden."""
+    return re.sub(r"(\w://[^\s/:@]*):[^\s/@]+@", r"\1:***@", text)

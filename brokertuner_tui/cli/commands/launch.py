@@ -1,0 +1,46 @@
+"""`launch`: the terminal app."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from brokertuner_tui.cli import output
+from brokertuner_tui.cli.options import ConfigFile, Device, Mosquitto, Pins, Preset, SaveDir, Seed, WorkloadFile, WorkloadName
+from brokertuner_tui.errors import UsageError
+
+
+def launch(
+    workload: WorkloadName = None,
+    workload_file: WorkloadFile = None,
+    preset: Preset = None,
+    pin: Pins = None,
+    save_dir: SaveDir = None,
+    mosquitto: Mosquitto = None,
+    config: ConfigFile = None,
+    seed: Seed = None,
+    device: Device = None,
+) -> None:
+    """Open the terminal app.
+
+    Watch the tuning, pause it, pin knobs, set values by hand.
+    """
+    if not (output.is_terminal(sys.stdin) and output.is_terminal(sys.stdout)):
+        raise UsageError("launch needs a terminal; without one, use `brokertuner-tui train`")
+    from brokertuner_tui.cli import logs, settings
+    from brokertuner_tui.config.workloads import get_workload
+
+    loaded = settings.load(
+        config=config,
+        save_dir=save_dir,
+        mosquitto=mosquitto,
+        workload_file=workload_file,
+        seed=seed,
+        more={"load.workload": workload, "tuning.preset": preset, "tuning.pin": pin, "agent.device": device},
+    )
+    chosen = get_workload(loaded, loaded.settings.load.workload)
+    logs.start(to_stderr=False)
+    from brokertuner_tui.tui.app import run_app
+
+    raise typer.Exit(run_app(loaded, chosen, settings.save_dir_of(loaded)))

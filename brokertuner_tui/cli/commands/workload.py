@@ -1,0 +1,51 @@
+"""`workload`: run a load and say what came of it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from brokertuner_tui.cli.options import ConfigFile, Json, Mosquitto, SaveDir, WorkloadFile
+from brokertuner_tui.errors import UsageError
+
+
+def workload(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Which load.", show_default=False)] = None,
+    list_all: Annotated[bool, typer.Option("--list", help="List the loads there are, and do nothing else.")] = False,
+    duration: Annotated[float, typer.Option("--duration", metavar="S", help="Seconds to measure.")] = 10.0,
+    host: Annotated[str | None, typer.Option("--host", metavar="HOST", help="A broker that runs already.")] = None,
+    port: Annotated[int | None, typer.Option("--port", metavar="PORT", help="Its port (default: 1883).")] = None,
+    mosquitto: Mosquitto = None,
+    workload_file: WorkloadFile = None,
+    config: ConfigFile = None,
+    save_dir: SaveDir = None,
+    json: Json = False,
+) -> None:
+    """Run one load and measure it.
+
+    Against a broker of our own with its defaults, or against another one (--host, --port).
+    """
+    from brokertuner_tui.cli import output, settings
+    from brokertuner_tui.config.workloads import get_workload
+
+    loaded = settings.load(config=config, save_dir=save_dir, mosquitto=mosquitto, workload_file=workload_file)
+    if list_all:
+        from brokertuner_tui.cli import workload_table
+
+        if json:
+            output.put_json(workload_table.as_data(loaded))
+        else:
+            output.put_table(workload_table.as_table(loaded))
+        return
+    if name is None:
+        raise UsageError("which workload? `brokertuner-tui workload --list` shows those there are")
+    if not 0 < duration <= 86_400:
+        raise UsageError(f"--duration {duration:g}: must be greater than 0 and at most 86400 seconds")
+    if port is not None and not 0 < port < 65_536:
+        raise UsageError(f"--port {port}: must be from 1 to 65535")
+    chosen = get_workload(loaded, name)
+    from brokertuner_tui.cli.workload_run import LoadRun, Target
+
+    target = Target(host or "127.0.0.1", port or 1883) if host is not None or port is not None else None
+    raise typer.Exit(LoadRun(loaded.settings, chosen, duration, target, as_json=json).run())

@@ -1,0 +1,40 @@
+"""The program's own log: a file in the user's log folder, never stdout, and never the screen while the app has it."""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import sys
+
+from brokertuner_tui import paths
+from brokertuner_tui.errors import TunerError
+
+FILE_NAME = "brokertuner-tui.log"
+_LARGEST_BYTES = 2_000_000
+
+
+def start(*, to_stderr: bool) -> None:
+    """Logs from INFO up into the file; warnings go to stderr instead where the file cannot be written (if `to_stderr`)."""
+    logger = logging.getLogger("brokertuner_tui")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.addHandler(_file() or (_stderr() if to_stderr else logging.NullHandler()))
+    logging.captureWarnings(True)
+    logging.getLogger("py.warnings").addHandler(logging.NullHandler())
+
+
+def _file() -> logging.Handler | None:
+    try:
+        path = paths.private_folder(paths.log_dir()) / FILE_NAME
+        handler = logging.handlers.RotatingFileHandler(path, maxBytes=_LARGEST_BYTES, backupCount=2, encoding="utf-8")
+    except (OSError, TunerError):
+        return None
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s[%(process)d]: %(message)s"))
+    return handler
+
+
+def _stderr() -> logging.Handler:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(logging.Formatter("brokertuner-tui: %(levelname)s: %(message)s"))
+    return handler

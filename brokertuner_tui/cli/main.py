@@ -1,0 +1,59 @@
+"""`brokertuner-tui`: the commands, put together. What a command needs is imported when it runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+from brokertuner_tui import __version__
+from brokertuner_tui.cli import boundary, output
+from brokertuner_tui.cli.commands import config, evaluate, knobs, launch, paths, runs, train, workload
+from brokertuner_tui.cli.group import QuickGroup
+
+app = typer.Typer(
+    name=output.PROGRAM,
+    cls=QuickGroup,
+    help="Tunes a live Mosquitto MQTT broker with DDPG, in the terminal and headless.",
+    epilog="Exit codes: 0 done, 1 failed, 2 usage or config, 3 connection, 130 and 143 for signals.",
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # Rich's boxes around help would cost 150 ms of the 300 that help may take
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("launch")(launch.launch)
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("knobs")(knobs.knobs)
+app.command("workload")(workload.workload)
+app.add_typer(runs.app, name="runs")
+app.add_typer(config.app, name="config")
+app.command("paths")(paths.paths)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        output.put(f"{output.PROGRAM} {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+) -> None:
+    if debug:
+        boundary.show_tracebacks()
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command line (without the program's name; none: help); gives the exit code."""
+    return boundary.guarded(lambda: app(list(arguments) or ["--help"], prog_name=output.PROGRAM, standalone_mode=False))
+
+
+def main() -> NoReturn:
+    """The console script."""
+    sys.exit(run(sys.argv[1:]))

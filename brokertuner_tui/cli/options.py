@@ -1,0 +1,38 @@
+"""Options that mean the same everywhere. A default of None is "not typed": the environment, a file or the default decides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_SAVE_DIR_HELP = "Store, checkpoints and logs go here (default: the user's data folder)."
+
+SaveDir = Annotated[Path | None, typer.Option("--save-dir", metavar="DIR", help=_SAVE_DIR_HELP)]
+UnusedSaveDir = Annotated[Path | None, typer.Option("--save-dir", metavar="DIR", help=_SAVE_DIR_HELP, hidden=True)]
+"""For commands that keep nothing: every command takes it, so that a script need not know which do."""
+Mosquitto = Annotated[
+    Path | None, typer.Option("--mosquitto", metavar="PATH", help="The mosquitto program (default: the system's).")
+]
+WorkloadFile = Annotated[
+    Path | None, typer.Option("--workload-file", metavar="FILE", help="TOML with [workload.NAME] tables of your own.")
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="Settings that win over ./brokertuner.toml and the user's.")
+]
+Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="Of all that is random.")]
+WorkloadName = Annotated[
+    str | None,
+    typer.Option("--workload", metavar="NAME", help="The load to tune for; `workload --list` shows those there are."),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option("--preset", metavar="slo|classic", help="State, reward and agent: on-time goodput, or the original."),
+]
+Device = Annotated[str | None, typer.Option("--device", metavar="cpu|cuda|auto", help="Where the agent learns.")]
+Pins = Annotated[
+    list[str] | None,
+    typer.Option("--pin", metavar="KNOB=VALUE", help="A knob that the agent must leave at VALUE; may be given again."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable, on stdout.")]

@@ -1,0 +1,157 @@
+"""Runs as tables and as JSON."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from brokertuner_tui.cli.comparison import comparison_table, knobs_table
+from brokertuner_tui.cli.runs_read import WholeRun
+from brokertuner_tui.errors import UsageError
+from brokertuner_tui.knobs.catalogue import defaults
+from brokertuner_tui.store.export import run_data, winner
+from brokertuner_tui.store.plain import finite, iso_time
+from brokertuner_tui.store.rows import RunRow, TrialRow
+from brokertuner_tui.tuning.events import Measured
+
+
+def list_entry(row: RunRow) -> dict[str, Any]:
+    """A run in `runs list --json`."""
+    info = row.info
+    return {
+        "run": row.id,
+        "state": row.state,
+        "reason": row.reason,
+        "trials": row.trials,
+        "workload": info.workload,
+        "preset": info.preset,
+        "seed": info.seed,
+        "started": iso_time(info.started_at),
+        "ended": None if row.ended_at is None else iso_time(row.ended_at),
+        "seconds": row.seconds,
+        "mosquitto": ".".join(map(str, info.mosquitto_version)),
+        "default": finite(row.default),
+        "best": finite(row.best),
+        "better": row.better,
+        "conf": row.conf_path,
+    }
+
+
+def list_table(rows: list[RunRow]) -> Table:
+    """A row a run."""
+    table = _table("Run", "Started", "State", "Workload", "Preset")
+    for title in ("Trials", "Default on time", "Best on time"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row.id,
+            local(row.info.started_at),
+            row.state,
+            one_line(row.info.workload),
+            row.info.preset,
+            str(row.trials),
+            _rate(row.default),
+            _rate(row.best) + ("" if row.better in (None, True) else " ?"),
+        )
+    return table
+
+
+def show_data(run: WholeRun, trials: int) -> dict[str, Any]:
+    """`runs show --json`: the run, with its last trials."""
+    return run_data(run.row, run.trials[len(run.trials) - min(trials, len(run.trials)) :], run.confirmations)
+
+
+def show_view(run: WholeRun, trials: int) -> Group:
+    """Summary, default against best, the knobs, the last trials."""
+    row, parts = run.row, list[RenderableType]()
+    parts.append(_summary(row))
+    if row.default is not None and row.best is not None:
+        parts.append(comparison_table(row.default, row.best))
+        if row.better is False:
+            parts.append(Text("The difference is within the uncertainty of the measurement.\n"))
+    try:
+        knobs, trial = winner(row, run.trials)
+        title = f"best, trial {trial}" if trial is not None else "best"
+        parts.append(knobs_table(knobs, defaults(row.info.mosquitto_version), title=title, pinned=row.info.pinned))
+    except UsageError:
+        parts.append(Text("No trial ended well.\n"))
+    if trials and run.trials:
+        parts.append(_trials(run.trials[-trials:]))
+    return Group(*parts)
+
+
+def _summary(row: RunRow) -> Table:
+    info = row.info
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    took = "" if row.seconds is None else f", {row.seconds:,.0f} s"
+    facts = {
+        "run": row.id,
+        "state": f"{row.state}: {row.reason}" if row.reason else row.state,
+        "started": f"{local(info.started_at)}{took}",
+        "workload": f"{info.workload}, preset {info.preset}, seed {info.seed}",
+        "broker": f"{info.broker_kind}, Mosquitto {'.'.join(map(str, info.mosquitto_version))} at {info.mosquitto_path}",
+        "trials": f"{row.trials}, of which {row.ok_trials} ended well",
+        "restarts": f"broker {row.broker_restarts}, load {row.workload_restarts}",
+    }
+    if row.left is not None:
+        facts["left in force"] = row.left
+    if row.conf_path is not None:
+        facts["config file"] = row.conf_path
+    for name, text in facts.items():
+        table.add_row(name, one_line(text))
+    return table
+
+
+def _trials(trials: list[TrialRow]) -> Table:
+    table = _table("Trial", "Kind", "Verdict")
+    for title in ("On time/s", "Delivered/s", "p99 ms", "Reward"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("Applied", no_wrap=True)
+    table.add_column("Changed, or what went wrong", overflow="fold")
+    for trial in trials:
+        window = trial.window
+        changes = ", ".join(f"{name}={_value(trial.knobs[name])}" for name in trial.changed if name in trial.knobs)
+        table.add_row(
+            f"{trial.number}{' *' if trial.number == trial.best_trial else ''}",
+            trial.kind,
+            trial.verdict,
+            "" if window is None else f"{window.on_time_per_s:,.0f}",
+            "" if window is None else f"{window.received_per_s:,.0f}",
+            "" if window is None or window.p99_ms != window.p99_ms else f"{window.p99_ms:.4g}",
+            "" if trial.reward is None else f"{trial.reward:.3f}",
+            "" if trial.applied is None else f"{trial.applied.how}, {1000 * trial.applied.total_s:.0f} ms",
+            one_line(trial.reason or changes),
+        )
+    return table
+
+
+def _value(value: int | bool) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def local(at: float) -> str:
+    """A time for people: their own clock."""
+    return datetime.fromtimestamp(at).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def one_line(text: str) -> str:
+    """`text` without what could move the cursor or begin a line: names are the operator's."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def _rate(figure: Measured | None) -> str:
+    return "" if figure is None else f"{figure.on_time_per_s:,.0f}/s"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    return table
