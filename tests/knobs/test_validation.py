@@ -83,8 +83,8 @@ def test_just_outside(name: str) -> None:
     "text",
     [
         "20\nplugin /x.so", "20\n", "\n20", "20\r", "2\x000", "20\x0b", "20\x1c", "20\x85", "20\u2028", "\t20", "20\ufeff",
-        "٢٠", "２０", "²", "Ⅻ", "½", "1e3", "0x14", "20.0", "20.5", "1,5", "1_0", "10,00", ",100", "100,", "1,000_00", "2 0", "--20",
-        "+-2", "-1", "-20", "", " ", "abc", "nan", "inf", "-inf", "true", "9" * 5000, str(2**31), str(2**63), "None",
+        "٢٠", "２０", "²", "Ⅻ", "½", "1e3", "0x14", "20.0", "20.5", "1,5", "1_0", "10,00", ",100", "100,", "1,000_00", "2 0",
+        "--20", "+-2", "-1", "-20", "", " ", "abc", "nan", "inf", "-inf", "true", "9" * 5000, str(2**31), str(2**63), "None",
     ],
     ids=ascii,
 )  # fmt: skip
@@ -139,7 +139,7 @@ def test_anything(name: str, anything: object) -> None:
 
 
 def test_names() -> None:
-    with pytest.raises(UsageError, match="unknown knob 'max_inflight'.*max_inflight_messages"):
+    with pytest.raises(UsageError, match=r"unknown knob 'max_inflight'.*max_inflight_messages"):
         check("max_inflight", 1)
     with pytest.raises(UsageError, match="unknown knob 'plugin'"):
         check_all(defaults() | {"plugin": 1})
