@@ -24,6 +24,7 @@ from brokertuner_tui.workload.window import Window
 
 OnPhase = Callable[[PhaseName, float], None]
 _POLL_S = 0.02
+_BY_OPERATOR = "interrupted by the operator"
 _MAX_EXTRA_SETTLE_S = 1.0
 
 
@@ -99,7 +100,7 @@ class Testbed:
             TunerError: there is no Mosquitto, or it did not come up. A load that does not start is not an error here.
         """
         broker = self._settings.broker
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (self._folder / "load").mkdir(parents=True, exist_ok=True, mode=0o700)
         self._broker = ManagedBroker(
             find_mosquitto(broker.mosquitto),
             self._folder / "broker",
@@ -184,7 +185,7 @@ class Testbed:
             outcome = replace(outcome, applied=applied)
             outcome = _timed(outcome, apply_s=time.perf_counter() - started)
             on_phase(PhaseName.SETTLING, 0.0)
-            outcome = _timed(outcome, reconnect_s=self._await_load(interrupted))
+            outcome = _timed(outcome, reconnect_s=self._await_load(seconds, interrupted))
             settle_s = self._settle_s()
             on_phase(PhaseName.SETTLING, settle_s)
             outcome = _timed(outcome, settle_s=self._wait(settle_s, interrupted))
@@ -218,25 +219,27 @@ class Testbed:
         extra = 2 * self._profile.client_rtt_ms / 1000 + self._profile.slo_ms / 1000
         return self._settings.tuning.settle_sec + min(extra, _MAX_EXTRA_SETTLE_S)
 
-    def _await_load(self, interrupted: Callable[[], bool]) -> float:
+    def _await_load(self, seconds: float, interrupted: Callable[[], bool]) -> float:
         try:
             return self.load.wait_ready(self._settings.load.ready_sec, interrupted)
         except LoadError as error:
             if interrupted():
-                raise _Interrupted(Verdict.INCONCLUSIVE, "interrupted by the operator") from error
+                raise _Interrupted(Verdict.INCONCLUSIVE, _BY_OPERATOR) from error
             self._check_broker()
             status = self.load.status()
             if status.pid is not None and status.state == "reconnecting" and status.connected < status.wanted:
                 # The load is well and the broker answers a probe, yet these knobs keep clients out.
                 reason = f"{status.connected} of {status.wanted} clients could connect and stay: {error}"
                 raise _Interrupted(Verdict.FAILED, reason) from error
+            # Trials go on at their pace, so that a load that is away for a moment does not cost the whole budget.
+            self._wait(seconds, interrupted)
             raise _Interrupted(Verdict.INCONCLUSIVE, str(error)) from error
 
     def _wait(self, seconds: float, interrupted: Callable[[], bool]) -> float:
         started = time.perf_counter()
         while (left := seconds - (time.perf_counter() - started)) > 0:
             if interrupted():
-                raise _Interrupted(Verdict.INCONCLUSIVE, "interrupted by the operator")
+                raise _Interrupted(Verdict.INCONCLUSIVE, _BY_OPERATOR)
             self._check_broker()
             time.sleep(min(left, _POLL_S))
         return time.perf_counter() - started
