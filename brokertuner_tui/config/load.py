@@ -15,7 +15,7 @@ from brokertuner_tui.config.errors import UnknownKey, bad_value, from_pydantic
 from brokertuner_tui.config.fields import NONE_WORD, Setting, all_settings, from_text, nearest, sections
 from brokertuner_tui.config.files import read_toml
 from brokertuner_tui.config.settings import Settings
-from brokertuner_tui.config.workloads import Table, read_tables, read_workload_file, resolve, shipped_tables
+from brokertuner_tui.config.workloads import DEFAULT, Table, read_tables, read_workload_file, resolve, shipped_tables
 from brokertuner_tui.errors import UsageError
 from brokertuner_tui.knobs.catalogue import NAMES
 from brokertuner_tui.knobs.validation import KnobError, check
@@ -27,7 +27,6 @@ RESERVED = ("BROKERTUNER_MOSQUITTO_DIR", "BROKERTUNER_TEST_")
 FOREIGN = {"MOSQUITTO_PID": "broker.mosquitto_pid", "MOSQUITTO_TUNER_CONFIG": "broker.tuner_config"}
 """Variables without our prefix that set something; the prefixed ones win over them."""
 
-DEFAULT = "default"
 PINS = "tuning.pin"
 
 

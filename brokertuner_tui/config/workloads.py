@@ -22,6 +22,8 @@ from brokertuner_tui.workload.profile import Phase, Profile, Workload
 if TYPE_CHECKING:
     from brokertuner_tui.config.load import Loaded
 
+DEFAULT = "default"
+"""Where a setting that nobody set comes from."""
 SHIPPED = "shipped"
 """Where the workloads that come with the program come from."""
 MIN_PAYLOAD_BYTES = 24
@@ -100,12 +102,15 @@ def get_workload(loaded: Loaded, name: str) -> Workload:
     """The workload called `name`.
 
     Raises:
-        UsageError: there is none; the message lists those that there are.
+        UsageError: there is none; the message lists those that there are, and where the name stood if that was the config.
     """
-    try:
+    if name in loaded.workloads:
         return loaded.workloads[name]
-    except KeyError:
-        raise UsageError(f"unknown workload {name!r}: known are {', '.join(sorted(loaded.workloads))}") from None
+    known = f"known are {', '.join(sorted(loaded.workloads))}"
+    source = loaded.sources.get("load.workload", DEFAULT)
+    if name == loaded.settings.load.workload and source != DEFAULT:
+        raise bad_value(source, "load.workload", name, f"unknown workload; {known}")
+    raise UsageError(f"unknown workload {name!r}: {known}")
 
 
 @cache

@@ -138,3 +138,13 @@ def test_a_workload_file_gives_its_own_and_may_use_shipped_ones(tmp_path: Path) 
 def test_an_unknown_workload_lists_the_known_ones() -> None:
     with pytest.raises(UsageError, match=r"unknown workload 'fan': known are bulk, burst, day, durable, fanout, pipeline"):
         get_workload(load_settings(environ={}, cwd=NOWHERE), "fan")
+
+
+def test_an_unknown_workload_in_the_config_names_the_place(load: Load) -> None:
+    loaded = load(project="[load]\nworkload = 'fan'\n")
+    with pytest.raises(
+        ConfigError, match=r"brokertuner\.toml: load\.workload = 'fan': unknown workload; known are bulk, burst"
+    ):
+        get_workload(loaded, "fan")
+    with pytest.raises(UsageError, match="^unknown workload 'fun': "):
+        get_workload(loaded, "fun")
