@@ -143,18 +143,17 @@ class Search:
         return Proposal(candidates[best], sources[best], side, why)
 
     def best(self, context: Floats, trials: Batch, actor: Actions, predict: Predict, fixed: Mapping[int, float]) -> Proposal:
-        """The best known action, or the actor's where the critics, deviation deducted, expect more of it."""
+        """The best that was measured under this load; for a new one, what the critics are surest of."""
         near = same_load(trials, context)
-        actions = self._settle(trials.action[near].astype(np.float64), fixed)
-        elite = find_elite(actions, trials.reward[near], predict)
-        own = self._settle(actor[None], fixed)
-        if elite is None:
-            return Proposal(own[0], "actor", 0.0, "the first of its load")
-        values = predict(own)
-        expected = float(values.mean() - values.std())
-        if expected > elite.value:
-            return Proposal(own[0], "actor", 0.0, f"expected {expected:.3f}, best known {elite.value:.3f}")
-        return Proposal(elite.action, "elite", 0.0, f"best known, {elite.value:.3f}")
+        elite = find_elite(self._settle(trials.action[near].astype(np.float64), fixed), trials.reward[near], predict)
+        if elite is not None:
+            return Proposal(elite.action, "elite", 0.0, f"best known, {elite.value:.3f}")
+        designed = [action for action, _ in self._space.designed(context)]
+        candidates = self._settle(np.stack([actor, *designed]), fixed)
+        values = predict(candidates)
+        surest = int(np.argmax(values.mean(axis=0) - values.std(axis=0)))
+        source = "warm-up" if surest else "actor"
+        return Proposal(candidates[surest], source, 0.0, "nothing was measured under this load yet")
 
     def answered(self, context: Floats) -> None:
         """A trial under this load was remembered or avoided: the warm-up goes on."""
