@@ -146,5 +146,5 @@ def test_an_unknown_workload_in_the_config_names_the_place(load: Load) -> None:
         ConfigError, match=r"brokertuner\.toml: load\.workload = 'fan': unknown workload; known are bulk, burst"
     ):
         get_workload(loaded, "fan")
-    with pytest.raises(UsageError, match="^unknown workload 'fun': "):
+    with pytest.raises(UsageError, match=r"^unknown workload 'fun': "):
         get_workload(loaded, "fun")
