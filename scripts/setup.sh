@@ -72,13 +72,26 @@ setup_python() {
   [ -w "$here" ] || fail "cannot write to $here, where the virtual environment goes"
   # A lock that ends with the last process that holds it: also a pip whose ./run was killed keeps others out.
   exec 9<"$here"
-  "$python" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)' 9<&9 2>/dev/null || {
+  lock LOCK_NB || {
     say "waiting for another set-up of $venv"
-    "$python" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX)' 9<&9
+    lock 0
   }
   # shellcheck disable=SC2086
   is_ready $kinds || make_ready "$1" "$extras"
   exec 9<&-
+}
+
+# lock LOCK_NB|0: locks file descriptor 9, without waiting or with (a file system without locks goes on without).
+lock() {
+  "$python" -c "
+import fcntl, sys
+from fcntl import LOCK_NB
+try:
+    fcntl.flock(9, fcntl.LOCK_EX | $1)
+except BlockingIOError:
+    sys.exit(1)
+except OSError:
+    pass" 9<&9
 }
 
 make_ready() {
