@@ -19,7 +19,9 @@ KnobValues = Mapping[str, Value]
 Version = tuple[int, int, int]
 
 INT32_MAX = 2**31 - 1
-LARGEST_PACKET = 268_435_456  # one more than MQTT's largest remaining length: a limit that limits nothing
+# MQTT's largest packet, less the five bytes of its fixed header: a limit that limits nothing that is ever sent. One more, and
+# paho-mqtt refuses the CONNACK of MQTT 5 that names it.
+LARGEST_PACKET = 268_435_455
 LARGEST_PAYLOAD = 268_435_455
 
 

@@ -46,7 +46,7 @@ def test_defaults_are_legal(version: tuple[int, int, int] | None) -> None:
 
 
 def test_the_default_that_2_1_changed() -> None:
-    assert defaults((2, 0, 22))["max_packet_size"] == 268_435_456
+    assert defaults((2, 0, 22))["max_packet_size"] == 268_435_455
     assert defaults((2, 1, 0))["max_packet_size"] == 2_000_000
     assert defaults((2, 0, 21)) == defaults(None)
 

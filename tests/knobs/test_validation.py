@@ -103,7 +103,7 @@ def test_what_nobody_may_type(name: str, text: str) -> None:
         ("max_queued_messages", "+5", 5),
         ("max_queued_messages", "0", 0),
         ("max_queued_messages", "no limit", 0),
-        ("max_packet_size", "No Limit", 268_435_456),
+        ("max_packet_size", "No Limit", 268_435_455),
         ("autosave_interval", "only at exit", 0),
         ("persistence", "TRUE", True),
         ("persistence", "off", False),

@@ -42,7 +42,7 @@ def test_a_row_a_trial_in_both_files(tmp_path: Path) -> None:
     assert (actions[0]["throughput"], actions[0]["reward"]) == ("49000", "0.75")
     assert (actions[0]["max_inflight_messages"], actions[0]["set_tcp_nodelay"]) == ("2000", "true")
     assert actions[1]["throughput"] == ""
-    assert actions[1]["max_packet_size"] == "268435456"
+    assert actions[1]["max_packet_size"] == "268435455"
 
 
 def test_runs_follow_each_other_under_one_header(tmp_path: Path) -> None:
