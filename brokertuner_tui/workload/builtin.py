@@ -1,0 +1,259 @@
+"""The built-in load as the tuner sees it: starts the generator's process, and speaks with it over a socket pair."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from brokertuner_tui.process.child import Child
+from brokertuner_tui.workload import limits
+from brokertuner_tui.workload.load import LoadError, LoadStatus
+from brokertuner_tui.workload.profile import Profile
+from brokertuner_tui.workload.window import Window
+
+_ANSWER_S = 2.0
+_START_S = 10.0
+_HUNG_S = 3.0
+"""Without a report for this long, it counts as dead (it reports four times a second)."""
+
+
+class BuiltinLoad:
+    """A `Load` (see there) made by `workload.generator` in a process of its own.
+
+    Args:
+        log_dir: where the process writes its log (nothing, normally).
+        username, password: for the broker; they go over the socket, not on the command line.
+    """
+
+    def __init__(self, log_dir: Path, *, username: str | None = None, password: str | None = None) -> None:
+        self._log_path = log_dir / "generator.log"
+        self._username, self._password = username, password
+        # Names of clients and topics: one generator that takes another's place takes over its sessions.
+        self._token = secrets.token_hex(4)
+        self._child: Child | None = None
+        self._sock: socket.socket | None = None
+        self._lock = threading.Condition()
+        self._answers: dict[int, dict[str, Any]] = {}
+        self._abandoned: set[int] = set()
+        self._last_id = 0
+        self._report: dict[str, Any] = {}
+        self._heard_at = 0.0
+        self._closed = True
+        self._profile: Profile | None = None
+        self._error = ""
+
+    def start(self, profile: Profile, host: str, port: int) -> None:
+        """See `Load`.
+
+        Raises:
+            ConfigError: the profile asks for something that cannot be made.
+        """
+        limits.check(profile, f"workload {profile.name}")
+        self.stop()
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                child = Child(
+                    [sys.executable, "-m", "brokertuner_tui.workload.generator", str(theirs.fileno())],
+                    log_path=self._log_path,
+                    env=_environment(),
+                    pass_fds=(theirs.fileno(),),
+                )
+        except OSError as error:
+            ours.close()
+            raise LoadError(f"the load generator cannot be started: {error}") from error
+        with self._lock:
+            self._child, self._sock = child, ours
+            self._answers.clear()
+            self._abandoned.clear()
+            self._report, self._heard_at = {}, time.monotonic()
+            self._closed, self._error, self._profile = False, "", profile
+        threading.Thread(target=self._read, args=(ours,), name="load-reader", daemon=True).start()
+        fields: dict[str, Any] = {"profile": profile.as_dict(), "host": host, "port": port, "token": self._token}
+        if self._username is not None:
+            fields |= {"username": self._username, "password": self._password}
+        try:
+            self._ask("start", _START_S, **fields)
+        except LoadError as error:
+            self.stop()
+            self._error = str(error)
+            raise
+
+    def change(self, profile: Profile) -> None:
+        """See `Load`."""
+        limits.check(profile, f"workload {profile.name}")
+        self._ask("change", _ANSWER_S, profile=profile.as_dict())
+        with self._lock:
+            self._profile = profile
+
+    def wait_ready(self, deadline_s: float, cancelled: Callable[[], bool] = lambda: False) -> float:
+        """See `Load`; also ends, with a LoadError, when `cancelled` says so."""
+        began = time.monotonic()
+        try:
+            self._ask("ready", deadline_s, cancelled=cancelled)
+        except LoadError as error:
+            status = self.status()
+            if status.state == "dead" or cancelled():
+                raise
+            reason = f": {status.error}" if status.error else ""
+            raise LoadError(
+                f"{status.connected} of {status.wanted} clients of the load are connected after {deadline_s:g} s{reason}"
+            ) from error
+        return time.monotonic() - began
+
+    def expect_restart(self) -> None:
+        """See `Load`."""
+        self._ask("expect_restart", _ANSWER_S)
+
+    def open_window(self) -> None:
+        """See `Load`."""
+        self._ask("open", _ANSWER_S)
+
+    def close_window(self, drain_s: float = 0.0) -> Window:
+        """See `Load`."""
+        return Window.from_dict(self._ask("close", drain_s + _ANSWER_S, drain_s=drain_s)["window"])
+
+    def status(self) -> LoadStatus:
+        """See `Load`; a process that has not reported for 3 s is `dead`, with the error saying that it hangs."""
+        with self._lock:
+            child, report, profile, error = self._child, dict(self._report), self._profile, self._error
+            silent_s = time.monotonic() - self._heard_at
+        state = str(report.get("state", "starting"))
+        if child is None:
+            state = "stopped"
+        elif (code := child.exit_code()) is not None:
+            state, error = "dead", f"the load generator ended {_how(code)}{_last_words(self._log_path)}"
+        elif silent_s > _HUNG_S:
+            state, error = "dead", f"the load generator (PID {child.pid}) has not reported for {silent_s:.0f} s"
+        return LoadStatus(
+            state=state,
+            pid=child.pid if child is not None else None,
+            profile=profile,
+            connected=int(report.get("connected", 0)) if state not in ("dead", "stopped") else 0,
+            wanted=profile.clients if profile is not None else 0,
+            reconnects=int(report.get("reconnects", 0)),
+            sent_total=int(report.get("sent", 0)),
+            received_total=int(report.get("received", 0)),
+            on_time_total=int(report.get("on_time", 0)),
+            generator_cpu=float(report.get("cpu", 0.0)),
+            error=error or str(report.get("error", "")),
+        )
+
+    def stop(self) -> None:
+        """See `Load`."""
+        with self._lock:
+            child, sock, closed = self._child, self._sock, self._closed
+        if child is None:
+            return
+        if not closed and child.exit_code() is None and time.monotonic() - self._heard_at < _HUNG_S:
+            with contextlib.suppress(LoadError):
+                self._ask("stop", _ANSWER_S)
+                child.wait(0.5)
+        child.stop(1.0)
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)  # ends the reader
+            sock.close()
+        with self._lock:
+            self._child = self._sock = None
+            self._closed = True
+
+    def _ask(
+        self, command: str, timeout_s: float, *, cancelled: Callable[[], bool] = lambda: False, **fields: Any
+    ) -> dict[str, Any]:
+        """Sends a command and waits for its answer.
+
+        Raises:
+            LoadError: it refused, died, or did not answer in time.
+        """
+        with self._lock:
+            child, sock = self._child, self._sock
+            if child is None or sock is None:
+                raise LoadError("no load is running")
+            self._last_id += 1
+            number = self._last_id
+        try:
+            sock.sendall(json.dumps({"cmd": command, "id": number} | fields).encode() + b"\n")
+        except OSError:
+            raise self._dead(child) from None
+        deadline = time.monotonic() + timeout_s
+        with self._lock:
+            while number not in self._answers:
+                left = deadline - time.monotonic()
+                if self._closed:
+                    break
+                if left <= 0 or cancelled():
+                    self._abandoned.add(number)
+                    why = "was cancelled" if left > 0 else f"did not answer {command!r} within {timeout_s:g} s"
+                    raise LoadError(f"the load generator {why}")
+                self._lock.wait(min(left, 0.05))
+            answer = self._answers.pop(number, None)
+        if answer is None:
+            raise self._dead(child)
+        if "error" in answer:
+            raise LoadError(f"the load generator cannot {command}: {answer['error']}")
+        return answer
+
+    def _dead(self, child: Child) -> LoadError:
+        code = child.wait(1.0)
+        how = _how(code) if code is not None else "closed its socket"
+        return LoadError(f"the load generator ended {how}{_last_words(self._log_path)}")
+
+    def _read(self, sock: socket.socket) -> None:
+        """The reader thread: takes in answers and reports until the other end closes."""
+        rest = b""
+        while True:
+            try:
+                data = sock.recv(1 << 20)
+            except OSError:
+                data = b""
+            if not data:
+                break
+            *lines, rest = (rest + data).split(b"\n")
+            messages = [json.loads(line) for line in lines if line]
+            with self._lock:
+                if sock is not self._sock:
+                    return
+                self._heard_at = time.monotonic()
+                for message in messages:
+                    if "report" in message:
+                        self._report = message["report"]
+                    elif message["re"] in self._abandoned:
+                        self._abandoned.discard(message["re"])
+                    else:
+                        self._answers[message["re"]] = message
+                self._lock.notify_all()
+        with self._lock:
+            if sock is self._sock:
+                self._closed = True
+                self._lock.notify_all()
+
+
+def _environment() -> dict[str, str]:
+    """Ours; the package must be found however this process found it, and numpy needs no threads."""
+    root = str(Path(__file__).resolve().parents[2])
+    path = os.environ.get("PYTHONPATH")
+    threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    return os.environ | threads | {"PYTHONPATH": f"{root}{os.pathsep}{path}" if path else root}
+
+
+def _how(code: int) -> str:
+    return f"by signal {-code}" if code < 0 else f"with exit code {code}"
+
+
+def _last_words(log_path: Path) -> str:
+    """The last line of the log, where an exception's message is."""
+    try:
+        lines = log_path.read_text(errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    return f": {lines[-1]}" if lines else ""

@@ -1,0 +1,141 @@
+"""The clients of one run of one profile, with their ledger and their schedule."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from brokertuner_tui.workload.generator.layout import Layout, topic_name
+from brokertuner_tui.workload.generator.ledger import Ledger
+from brokertuner_tui.workload.generator.link import UP, Link, Peer
+from brokertuner_tui.workload.generator.pacer import Pacer
+from brokertuner_tui.workload.generator.publisher import Publisher, PublisherLoop
+from brokertuner_tui.workload.generator.subscriber import Subscriber, SubscriberLoop
+from brokertuner_tui.workload.generator.visitors import AbsentSubscriber, Remover
+from brokertuner_tui.workload.profile import Profile
+
+
+class CrewLoop(PublisherLoop, SubscriberLoop, Protocol):
+    """What all of them ask of the engine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """How clients and topics are called. The token is the parent's: a generator that replaces a dead one has the same."""
+
+    token: str
+
+    @property
+    def topics(self) -> str:
+        """What topics begin with."""
+        return f"bt/{self.token}"
+
+    def clean(self, kind: str, index: int, generation: int) -> str:
+        """A client with a clean session; another name each time, so that no broker mixes up two connections."""
+        return f"bt-{self.token}-{kind}{index}-{generation}"
+
+    def persistent(self, kind: str, index: int) -> str:
+        """A client whose session outlives its connection."""
+        return f"bt-{self.token}-{kind}{index}"
+
+
+@dataclass(slots=True)
+class Crew:
+    """Everybody who works on one profile."""
+
+    profile: Profile
+    ledger: Ledger
+    pacer: Pacer | None
+    """None in a closed loop."""
+    publishers: list[Publisher]
+    subscribers: list[Subscriber]
+    absent: list[AbsentSubscriber]
+
+    @classmethod
+    def of(cls, profile: Profile, loop: CrewLoop, peer: Peer, names: Names, generation: int) -> Crew:
+        """Makes the clients; nobody connects yet."""
+        layout = Layout.of(profile, names.topics, int.from_bytes(os.urandom(4), "little"))
+        ledger = Ledger(profile, layout)
+
+        def subscriber_name(index: int) -> str:
+            return names.clean("s", index, generation) if profile.clean_session else names.persistent("s", index)
+
+        subscribers = [
+            Subscriber(
+                loop,
+                peer,
+                subscriber_name(index),
+                clean=profile.clean_session,
+                index=index,
+                topic=index % profile.topics,
+                layout=layout,
+                ledger=ledger,
+            )
+            for index in range(profile.subscribers)
+        ]
+        publishers = [
+            Publisher(
+                loop,
+                peer,
+                names.clean("p", index, generation),
+                index=index,
+                topic=index % profile.topics,
+                layout=layout,
+                profile=profile,
+            )
+            for index in range(profile.publishers)
+        ]
+        absent = [
+            AbsentSubscriber(
+                loop,
+                peer,
+                names.persistent("a", index),
+                profile.protocol,
+                topic_name(names.topics, index % profile.topics),
+                profile.qos,
+            )
+            for index in range(profile.offline_subscribers)
+        ]
+        pacer = Pacer(profile, loop, publishers) if profile.rate > 0 else None
+        return cls(profile, ledger, pacer, publishers, subscribers, absent)
+
+    @property
+    def everybody(self) -> list[Link]:
+        """In the order in which they should connect."""
+        return [*self.subscribers, *self.absent, *self.publishers]
+
+    @property
+    def persistent_ids(self) -> list[str]:
+        """Clients whose sessions the broker keeps."""
+        return [link.client_id for link in [*self.subscribers, *self.absent] if not link.clean]
+
+    def removers(self, loop: CrewLoop, peer: Peer, client_ids: Iterable[str]) -> list[Remover]:
+        """Clients that remove these sessions."""
+        return [Remover(loop, peer, client_id, self.profile.protocol) for client_id in sorted(client_ids)]
+
+    @property
+    def counts_deliveries(self) -> bool:
+        """A closed loop of QoS 0: only deliveries tell when more may be sent."""
+        return self.pacer is None and self.profile.qos == 0
+
+    @property
+    def connected(self) -> int:
+        """Connections that are up, of those that the profile wants."""
+        return sum(link.phase == UP for link in self.subscribers) + sum(link.phase == UP for link in self.publishers)
+
+    @property
+    def some_up(self) -> bool:
+        """Whether there is somebody to send and, where there are subscribers at all, somebody to receive."""
+        receives = not self.subscribers or any(link.phase == UP for link in self.subscribers)
+        return receives and any(link.phase == UP for link in self.publishers)
+
+    def next_seqs(self) -> list[int]:
+        """The number that each publisher sends next."""
+        return [publisher.next_seq for publisher in self.publishers]
+
+    def totals(self) -> tuple[int, int, int]:
+        """Sent, received, on time."""
+        counted = self.ledger.totals
+        return sum(self.next_seqs()), counted.received, counted.on_time

@@ -1,0 +1,240 @@
+"""One client's connection: TCP, the MQTT handshake, sending without blocking, and being lost."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import select
+import socket
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from brokertuner_tui.mqtt import packets
+from brokertuner_tui.workload.generator.layout import Ids
+
+_READ = select.EPOLLIN | select.EPOLLRDHUP
+_GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+KEEPALIVE_S = 60
+
+DOWN, CONNECTING, GREETING, UP, DONE = range(5)
+"""Phases: no connection, TCP under way, CONNECT sent, ready for traffic, not needed any more."""
+
+
+class Loop(Protocol):
+    """What a link asks of the engine."""
+
+    def watch(self, link: Link, mask: int) -> None:
+        """Begins to watch its socket, or changes what for."""
+
+    def unwatch(self, link: Link) -> None:
+        """Its socket is about to be closed."""
+
+    def established(self) -> None:
+        """The broker accepts connections."""
+
+    def came_up(self, link: Link) -> None:
+        """It reached UP or DONE."""
+
+    def went_down(self, link: Link, was_up: bool, reason: str, refused: bool) -> None:
+        """Its connection, or the attempt to make one, failed; `refused`: nobody listens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The broker."""
+
+    family: int
+    address: Any
+    """What `socket.connect` takes for this family."""
+    username: str | None
+    password: str | None
+
+
+class Link:
+    """A client. Subclasses say what is sent first and what is done with what comes."""
+
+    def __init__(self, loop: Loop, peer: Peer, client_id: str, protocol: int, clean: bool) -> None:
+        self.loop, self.peer, self.client_id, self.protocol, self.clean = loop, peer, client_id, protocol, clean
+        self.phase = DOWN
+        self.sock: socket.socket | None = None
+        self.fd = -1
+        self.life = 0
+        """How many connections it has had; what was put off in an earlier one is void."""
+        self.out = bytearray()
+        """What the socket did not take."""
+        self.last_heard_ns = 0
+        self.pinged_ns = 0
+        self.retry_at_ns = 0
+        self.delay_s = 0.0
+        self.session_present = False
+        self._write_watched = False
+
+    # -- to be overridden ------------------------------------------------------------------------------------------
+
+    def hello(self) -> bytes:
+        """CONNECT, and what may be sent right behind it without waiting (MQTT 3.1.1, 3.1: any packet)."""
+        return packets.connect(
+            self.client_id,
+            protocol=self.protocol,
+            clean=self.clean,
+            keepalive_s=KEEPALIVE_S,
+            session_expiry_s=None if self.clean else 0xFFFFFFFF,
+            username=self.peer.username,
+            password=self.peer.password,
+        )
+
+    def readable(self, sock: socket.socket) -> None:
+        """Something can be read."""
+        raise NotImplementedError
+
+    def writable(self) -> None:
+        """Everything that had been put off was taken."""
+
+    def due(self, item: bytearray | Ids) -> None:
+        """What was put off for the round trip is due."""
+        self.send(bytes(item))
+
+    def reset(self) -> None:
+        """Forgets what belonged to the connection that is gone."""
+
+    # -- connection ------------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Begins to connect."""
+        self.life += 1
+        self.phase = CONNECTING
+        self.out.clear()
+        self.reset()
+        sock = socket.socket(self.peer.family, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock, self.fd = sock, sock.fileno()
+        code = sock.connect_ex(self.peer.address)
+        if code not in (0, errno.EINPROGRESS):
+            self.lost(errno.errorcode.get(code, str(code)), refused=code == errno.ECONNREFUSED)
+            return
+        self._write_watched = True
+        self.loop.watch(self, _READ | select.EPOLLOUT)
+
+    def event(self, mask: int) -> None:
+        """Handles what epoll reports."""
+        sock = self.sock
+        if sock is None:
+            return
+        if self.phase == CONNECTING:
+            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code:
+                self.lost(errno.errorcode.get(code, str(code)), refused=code == errno.ECONNREFUSED)
+            elif mask & select.EPOLLOUT:
+                self.phase = GREETING
+                self.loop.established()
+                self._watch_write(False)
+                self.send(self.hello())
+            return
+        if mask & select.EPOLLOUT:
+            self._flush()
+        if mask & (select.EPOLLIN | _GONE) and self.sock is sock:
+            try:
+                self.readable(sock)
+                # With the end in sight, all before it is read at once: whoever asks whether the load stands must know.
+                while mask & _GONE and self.sock is sock:
+                    self.readable(sock)
+            except BlockingIOError:
+                if mask & (select.EPOLLHUP | select.EPOLLERR):
+                    self.lost("closed by the broker")
+            except OSError as error:
+                self.lost(error.strerror or str(error))
+            except packets.ProtocolError as error:
+                self.lost(f"protocol error: {error}")
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the socket takes nothing at present."""
+        return bool(self.out)
+
+    def send(self, data: bytes | memoryview) -> int:
+        """Sends, keeping what the socket does not take; gives the bytes that it took."""
+        if self.out:
+            self.out += data
+            return 0
+        if self.sock is None:
+            return 0
+        try:
+            taken = self.sock.send(data)
+        except BlockingIOError:
+            taken = 0
+        except OSError as error:
+            self.lost(error.strerror or str(error))
+            return 0
+        if taken < len(data):
+            self.out += data[taken:]
+            self._watch_write(True)
+        return taken
+
+    def _flush(self) -> None:
+        if self.out and self.sock is not None:
+            try:
+                taken = self.sock.send(self.out)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self.lost(error.strerror or str(error))
+                return
+            del self.out[:taken]
+        if not self.out:
+            self._watch_write(False)
+            self.writable()
+
+    def _watch_write(self, wanted: bool) -> None:
+        if wanted != self._write_watched:
+            self._write_watched = wanted
+            self.loop.watch(self, _READ | (select.EPOLLOUT if wanted else 0))
+
+    def connack(self, body: bytes) -> packets.Connack:
+        """Reads the broker's answer.
+
+        Raises:
+            ProtocolError: it is not one, or says no.
+        """
+        answer = packets.read_connack(body, protocol=self.protocol)
+        if not answer.accepted:
+            raise packets.ProtocolError(f"the broker refuses {self.client_id} (CONNACK code {answer.code})")
+        self.session_present = answer.session_present
+        return answer
+
+    def up(self) -> None:
+        """Ready for traffic."""
+        self.phase = UP
+        self.delay_s = 0.0
+        self.loop.came_up(self)
+
+    def done(self) -> None:
+        """Did what it was for: says goodbye."""
+        self.phase = DONE
+        self.close()
+        self.loop.came_up(self)
+
+    def lost(self, reason: str, refused: bool = False) -> None:
+        """The connection is gone, or was never made."""
+        was_up = self.phase == UP
+        self.phase = DOWN
+        self._drop()
+        self.loop.went_down(self, was_up, reason, refused)
+
+    def close(self) -> None:
+        """Says goodbye and closes; not counted as a loss."""
+        if self.sock is not None and not self.out and self.phase in (GREETING, UP, DONE):
+            with contextlib.suppress(OSError):
+                self.sock.send(packets.DISCONNECT_PACKET)
+        if self.phase != DONE:
+            self.phase = DOWN
+        self._drop()
+
+    def _drop(self) -> None:
+        sock, self.sock = self.sock, None
+        if sock is not None:
+            self.loop.unwatch(self)
+            sock.close()
+        self.fd = -1
+        self._write_watched = False
+        self.out.clear()

@@ -1,0 +1,79 @@
+"""An open loop: when messages are due, and which publisher sends them.
+
+`Schedule` says how many messages are due at a moment; `Pacer` hands them to the publishers, in turn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from brokertuner_tui.workload.generator.link import UP
+from brokertuner_tui.workload.generator.publisher import Publisher, PublisherLoop
+from brokertuner_tui.workload.profile import Profile
+
+PACE_NS = 250_000
+"""Publishers are looked after at most this often: what is due in between goes out together."""
+
+
+class Schedule:
+    """`rate` messages a second from the moment 0 on; with bursts, all of a period's messages in its first `on` seconds."""
+
+    def __init__(self, profile: Profile) -> None:
+        self._on, off = profile.burst if profile.burst else (1.0, 0.0)
+        self._period = self._on + off
+        self._per_period = profile.rate * self._period
+
+    def due(self, elapsed_s: float) -> int:
+        """How many messages should have been sent `elapsed_s` after the start, the first one at 0."""
+        periods, rest = divmod(max(0.0, elapsed_s), self._period)
+        amount = periods * self._per_period + min(rest / self._on, 1.0) * self._per_period
+        return math.floor(amount + 1e-6) + 1
+
+    def when(self, count: int) -> float:
+        """When message number `count` (from 0) is due, seconds after the start."""
+        periods, rest = divmod(float(count), self._per_period)
+        return periods * self._period + rest / self._per_period * self._on
+
+
+class Pacer:
+    """Hands out what is due.
+
+    A publisher that cannot keep up owes a second's worth of messages at most: that much is caught up with, in batches;
+    what is beyond is not sent, and the window's `sent` tells.
+    """
+
+    def __init__(self, profile: Profile, loop: PublisherLoop, publishers: Sequence[Publisher]) -> None:
+        self._schedule = Schedule(profile)
+        self._loop, self._publishers = loop, publishers
+        self._most_owed = int(profile.rate / profile.publishers) + 1
+        self._began_ns = 0
+        self._issued = self._turn = 0
+        self._next_ns = 0
+
+    def start(self, now_ns: int) -> None:
+        """The schedule begins now."""
+        self._began_ns = self._next_ns = now_ns
+        self._issued = 0
+
+    def work(self, now_ns: int) -> int:
+        """Hands out what has become due; says when to call again."""
+        if now_ns < self._next_ns:
+            return self._next_ns
+        due = self._schedule.due((now_ns - self._began_ns) / 1e9)
+        each, extra = divmod(due - self._issued, len(self._publishers))
+        self._issued = due
+        if each:
+            for publisher in self._publishers:
+                self._owe(publisher, each)
+        for _ in range(extra):
+            self._owe(self._publishers[self._turn], 1)
+            self._turn = (self._turn + 1) % len(self._publishers)
+        self._next_ns = max(now_ns + PACE_NS, self._began_ns + int(self._schedule.when(due) * 1e9))
+        return self._next_ns
+
+    def _owe(self, publisher: Publisher, count: int) -> None:
+        if publisher.phase == UP:
+            publisher.owed = min(publisher.owed + count, self._most_owed)
+            if not publisher.blocked:
+                self._loop.can_send(publisher)
