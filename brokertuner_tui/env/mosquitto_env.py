@@ -9,6 +9,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
 from brokertuner_tui.broker.interface import ApplyFailed
@@ -25,6 +26,7 @@ from brokertuner_tui.knobs.codec import decode, encode
 from brokertuner_tui.workload.load import LoadError
 from brokertuner_tui.workload.profile import Profile, Workload
 
+ENV_ID = "brokertuner_tui/MosquittoBroker-v0"
 _RESET_TRIES = 3
 
 
@@ -61,10 +63,10 @@ class MosquittoBrokerEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     `reset` brings the broker's defaults into force and measures them: the first observation, and for `slo` the reference.
 
-    A step must give a number even if there is nothing to say. A `failed` trial (the broker did not take the knobs, or died of
-    them) gives `preset.failed_reward`, and what was in force before is put back. An `inconclusive` one (the load was down) is
-    tried once more; if that is inconclusive too, the reward is that of the step before and the episode is truncated. Learners
-    that can should skip both (`make_ddpg_model` does).
+    A step must give numbers even if there is nothing to say; the observation is then that of the step before. A `failed`
+    trial (the broker did not take the knobs, or died of them) gives `preset.failed_reward`, and what was in force before is
+    put back. An `inconclusive` one (the load was down) is tried once more; if that is inconclusive too, the reward is that of
+    the step before and the episode is truncated. Learners that can should skip both (`make_ddpg_model` does).
 
     Broker and load are started by the first `reset`, ended by `close`, and started again by a `reset` after that.
     """
@@ -76,6 +78,8 @@ class MosquittoBrokerEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         settings = self.config.settings
         tuning = settings.tuning.model_copy(update={"step_interval_sec": self.config.step_interval_sec})
         broker = settings.broker.model_copy(update={"mosquitto": self.config.mosquitto or settings.broker.mosquitto})
+        # Nothing is registered, but wrappers and checkers must know that a real broker never does the same thing twice.
+        self.spec = EnvSpec(ENV_ID, f"{__name__}:MosquittoBrokerEnv", nondeterministic=True, kwargs={"config": self.config})
         self._settings = settings.model_copy(update={"tuning": tuning, "broker": broker})
         self.workload = _find_workload(self.config.workload)
         self.preset: Preset = make_preset(self.config.preset, settings.reward)
