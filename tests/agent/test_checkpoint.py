@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from brokertuner_tui.agent import checkpoint
 from brokertuner_tui.agent.checkpoint import MANIFEST, TENSORS, previous_of
 from brokertuner_tui.agent.config import AgentConfig
 from brokertuner_tui.agent.ddpg import DDPG
@@ -143,7 +142,7 @@ def test_a_crash_between_the_renames_loses_nothing(tmp_path: Path, monkeypatch: 
             raise OSError(28, "No space left on device")
         rename(source, target)
 
-    monkeypatch.setattr(checkpoint.os, "rename", dies)
+    monkeypatch.setattr(os, "rename", dies)
     with pytest.raises(TunerError, match="No space left"):
         agent.save(folder)
     loaded = DDPG.load(folder)
