@@ -12,7 +12,8 @@ from rich.console import Group
 from rich.table import Table
 
 from brokertuner_tui.cli.boundary import without_secrets
-from brokertuner_tui.config.load import DEFAULT, Loaded
+from brokertuner_tui.config.load import Loaded
+from brokertuner_tui.config.workloads import DEFAULT
 
 HIDDEN = "***"
 _SECRET = re.compile(r"(^|[._])(password|passwd|passphrase|token|secret|api_key|credentials?)$")

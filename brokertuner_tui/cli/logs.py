@@ -13,17 +13,34 @@ FILE_NAME = "brokertuner-tui.log"
 _LARGEST_BYTES = 2_000_000
 
 
+class _LazyFile(logging.Handler):
+    """The file, made with its folder when there is something to write; `fallback` where that cannot be."""
+
+    def __init__(self, fallback: logging.Handler) -> None:
+        super().__init__()
+        self._fallback = fallback
+        self._handler: logging.Handler | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Writes one record."""
+        if self._handler is None:
+            self._handler = _open() or self._fallback
+        if record.levelno >= self._handler.level:
+            self._handler.emit(record)
+
+
 def start(*, to_stderr: bool) -> None:
     """Logs from INFO up into the file; warnings go to stderr instead where the file cannot be written (if `to_stderr`)."""
     logger = logging.getLogger("brokertuner_tui")
     logger.setLevel(logging.INFO)
     logger.propagate = False
-    logger.addHandler(_file() or (_stderr() if to_stderr else logging.NullHandler()))
-    logging.captureWarnings(True)
-    logging.getLogger("py.warnings").addHandler(logging.NullHandler())
+    handler = _LazyFile(fallback=_stderr() if to_stderr else logging.NullHandler())
+    logger.addHandler(handler)
+    logging.captureWarnings(True)  # they would be printed over the screen, or beside the progress line
+    logging.getLogger("py.warnings").addHandler(handler)
 
 
-def _file() -> logging.Handler | None:
+def _open() -> logging.Handler | None:
     try:
         path = paths.private_folder(paths.log_dir()) / FILE_NAME
         handler = logging.handlers.RotatingFileHandler(path, maxBytes=_LARGEST_BYTES, backupCount=2, encoding="utf-8")

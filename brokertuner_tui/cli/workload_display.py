@@ -101,6 +101,7 @@ class Display:
 
     def _figures(self, status: LoadStatus, rates: tuple[float, float, float]) -> dict[str, Any]:
         sent, received, on_time = rates
+        p50, p95, p99 = status.latency_ms or (None, None, None)
         return {
             "seconds": time.monotonic() - self._began,
             "profile": self._profile.name if self._profile else "",
@@ -110,9 +111,9 @@ class Display:
             "sent_per_s": sent,
             "received_per_s": received,
             "on_time_per_s": on_time,
-            "p50_ms": getattr(status, "p50_ms", None),
-            "p95_ms": getattr(status, "p95_ms", None),
-            "p99_ms": getattr(status, "p99_ms", None),
+            "p50_ms": p50,
+            "p95_ms": p95,
+            "p99_ms": p99,
             "generator_cpu": status.generator_cpu,
         }
 

@@ -66,7 +66,7 @@ class LoadRun:
             target = self._target or Target(broker.host if broker else "", broker.port if broker else 0)
             if broker is None:
                 _probe(target)
-            load = BuiltinLoad(folder / "load")
+            load = BuiltinLoad(folder)
             stack.callback(load.stop)
             first = next(parts(self._workload, self._seconds))
             load.start(first.profile, target.host, target.port)

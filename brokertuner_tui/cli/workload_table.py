@@ -7,7 +7,8 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from brokertuner_tui.config.load import DEFAULT, Loaded
+from brokertuner_tui.config.load import Loaded
+from brokertuner_tui.config.workloads import DEFAULT
 from brokertuner_tui.store.plain import finite
 from brokertuner_tui.workload.profile import Phase, Profile, Workload
 

@@ -146,6 +146,7 @@ class BuiltinLoad:
             on_time_total=int(report.get("on_time", 0)),
             generator_cpu=float(report.get("cpu", 0.0)),
             error=error or str(report.get("error", "")),
+            latency_ms=tuple(latency) if (latency := report.get("latency_ms")) else None,
         )
 
     def stop(self) -> None:

@@ -34,6 +34,8 @@ class LoadStatus:
     generator_cpu: float
     """CPU seconds a second over the last report."""
     error: str = ""
+    latency_ms: tuple[float, float, float] | None = None
+    """p50, p95 and p99 of the window that is open, so far; None without one, or before anything has come."""
 
 
 class Load(Protocol):

@@ -375,6 +375,7 @@ class Engine:
             on_time=on_time,
             cpu=(self._reported[1] - cpu) / max(1e-9, (now - then) / 1e9),
             error=self._connector.error,
+            latency_ms=self._measurement.latency_ms() if self._measurement is not None else None,
         )
 
 

@@ -65,6 +65,14 @@ class Measurement:
         ledger.open_window(now_ns, next_seqs)
         self._totals = ledger.totals.copy()
 
+    def latency_ms(self) -> tuple[float, float, float] | None:
+        """p50, p95 and p99 so far; None before anything has come."""
+        counts, max_ms = self._ledger.histogram, self._ledger.max_ns / 1e6
+        if not max_ms:
+            return None
+        p50, p95, p99 = (histogram.percentile_ms(counts, share, max_ms) for share in (0.5, 0.95, 0.99))
+        return p50, p95, p99
+
     def close(self, now_ns: int, next_seqs: Sequence[int], logs: Sequence[SendLog], clients: int, reconnects: int) -> Window:
         """Ends the window. After a drain, what has not come is counted as lost.
 

@@ -1,0 +1,135 @@
+"""`runs list|show|export` on a store that a session wrote, or is writing."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from brokertuner_tui.env.outcome import Verdict
+from brokertuner_tui.knobs.catalogue import NAMES
+from brokertuner_tui.knobs.conf import render
+from brokertuner_tui.store.store import Store
+from brokertuner_tui.tuning.events import State
+from tests.cli.program import error_of, run
+from tests.store import made
+
+
+def _fill(folder: Path) -> list[str]:
+    """An old run that went well, and a new one that broke off."""
+    with Store.open(folder / "store.db") as store:
+        old = store.create_run(made.run_info())
+        store.record_trial(old, made.trial(1), broker_restarts=1, workload_restarts=0)
+        store.record_trial(old, made.trial(2, verdict=Verdict.FAILED, best_trial=1), broker_restarts=2, workload_restarts=0)
+        store.record_confirmation(old, made.confirmed(), [("default", made.window(on_time=0)), ("best", made.window())])
+        store.finish_run(old, made.finished(old))
+        new = store.create_run(made.run_info(started_at=made.run_info().started_at + 3600, workload="wan\x1b[2J"))
+        store.set_state(new, State.TUNING)
+    with Store.open(folder / "store.db"):
+        pass  # the writer is gone: its next start says that the run was interrupted
+    return [old, new]
+
+
+def test_list(tmp_path: Path) -> None:
+    old, new = _fill(tmp_path / "s")
+    ended = run(tmp_path, "runs", "list", "--json", "--save-dir", "s")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    second, first = json.loads(ended.stdout)
+    assert (first["run"], first["state"], first["trials"], first["workload"]) == (old, "completed", 2, "fanout")
+    assert first["started"] == "2026-11-21T01:00:00.500Z"
+    assert first["best"]["on_time_per_s"] == 49_900
+    assert first["default"]["p99_ms"] is None
+    assert (second["run"], second["state"], second["trials"], second["best"]) == (new, "interrupted", 0, None)
+    text = run(tmp_path, "runs", "list", "--save-dir", "s").stdout
+    assert text.index(new) < text.index(old)
+    assert "49,900/s" in text
+    assert "\x1b" not in text
+
+
+def test_nothing_yet(tmp_path: Path) -> None:
+    ended = run(tmp_path, "runs", "list", "--json", "--save-dir", "s")
+    assert (ended.returncode, ended.stdout) == (0, "[]\n")
+    assert "no runs" in run(tmp_path, "runs", "list", "--save-dir", "s").stderr
+    ended = run(tmp_path, "runs", "show", "last", "--save-dir", "s")
+    assert ended.returncode == 2
+    assert "there is no store at" in error_of(ended)
+    assert not (tmp_path / "s").exists()
+
+
+def test_show(tmp_path: Path) -> None:
+    old, new = _fill(tmp_path / "s")
+    text = run(tmp_path, "runs", "show", old[:13], "--save-dir", "s").stdout
+    for said in (old, "completed", "fanout", "49,800 to 50,000", "max_inflight_messages", "restart, 8 ms", "Invalid value"):
+        assert said in text
+    data = json.loads(run(tmp_path, "runs", "show", old, "--save-dir", "s", "--json", "--trials", "1").stdout)
+    assert (data["run"], len(data["trial_list"]), data["trial_list"][0]["trial"]) == (old, 1, 2)
+    assert [window["of"] for window in data["confirmations"][0]["windows"]] == ["default", "best"]
+    assert "No trial ended well" in run(tmp_path, "runs", "show", "last", "--save-dir", "s").stdout
+    ended = run(tmp_path, "runs", "show", "2026", "--save-dir", "s")
+    assert ended.returncode == 2
+    assert error_of(ended) == f"more than one run begins with '2026': {old}, {new}"
+
+
+def test_export(tmp_path: Path) -> None:
+    old, _ = _fill(tmp_path / "s")
+    words = ["--conf", "a.conf", "--csv", "a.csv", "--json", "a.json"]
+    ended = run(tmp_path, "runs", "export", old, *words, "--save-dir", "s")
+    assert (ended.returncode, ended.stdout) == (0, "")
+    conf = (tmp_path / "a.conf").read_text()
+    assert "".join(f"{line}\n" for line in conf.splitlines() if line and line[0] != "#") == render(made.BEST_KNOBS)
+    assert stat.S_IMODE((tmp_path / "a.conf").stat().st_mode) == 0o644
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text())))
+    assert [row["trial"] for row in rows] == ["1", "2"]
+    assert set(json.loads((tmp_path / "a.json").read_text())["best_knobs"]) == set(NAMES)
+    ended = run(tmp_path, "runs", "export", old, "--conf", "-", "--save-dir", "s")
+    assert (ended.stdout, ended.stderr) == (conf, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "nothing to export"),
+        (["--conf", "-", "--csv", "-"], "only one of"),
+        (["--conf", "missing/a.conf"], "cannot write missing/a.conf: No such file"),
+        (["--conf", "s"], "s is a folder"),
+        (["--conf", "s/store.db/a.conf"], "Not a directory"),
+    ],
+)
+def test_export_that_cannot_be(tmp_path: Path, words: list[str], said: str) -> None:
+    old, _ = _fill(tmp_path / "s")
+    ended = run(tmp_path, "runs", "export", old, *words, "--save-dir", "s")
+    assert ended.returncode in (1, 2)
+    assert said in error_of(ended)
+
+
+def test_nothing_won(tmp_path: Path) -> None:
+    _fill(tmp_path / "s")
+    ended = run(tmp_path, "runs", "export", "last", "--conf", "a.conf", "--csv", "a.csv", "--save-dir", "s")
+    assert ended.returncode == 2
+    assert "no trial that ended well" in error_of(ended)
+    assert not (tmp_path / "a.csv").exists()  # nothing is written before all of it can be
+
+
+def test_while_a_session_writes(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "s" / "store.db") as store:
+        number = store.create_run(made.run_info())
+        store.set_state(number, State.TUNING)
+        store.record_trial(number, made.trial(1), broker_restarts=0, workload_restarts=0)
+        (entry,) = json.loads(run(tmp_path, "runs", "list", "--json", "--save-dir", "s").stdout)
+        assert (entry["run"], entry["state"], entry["trials"]) == (number, "tuning", 1)
+        store.record_trial(number, made.trial(2), broker_restarts=0, workload_restarts=0)
+        data = json.loads(run(tmp_path, "runs", "show", "last", "--json", "--save-dir", "s").stdout)
+        assert len(data["trial_list"]) == 2
+
+
+def test_a_damaged_store_is_one_line_and_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "store.db").write_bytes(b"garbage\n" * 1000)
+    ended = run(tmp_path, "runs", "list", "--save-dir", "s")
+    assert ended.returncode == 1
+    assert "is damaged or not a store" in error_of(ended)
+    assert (tmp_path / "s" / "store.db").read_bytes() == b"garbage\n" * 1000
