@@ -49,6 +49,7 @@ class BuiltinLoad:
         self._heard_at = 0.0
         self._closed = True
         self._profile: Profile | None = None
+        self._target: tuple[str, int] | None = None
         self._error = ""
 
     def start(self, profile: Profile, host: str, port: int) -> None:
@@ -59,8 +60,10 @@ class BuiltinLoad:
         """
         limits.check(profile, f"workload {profile.name}")
         self.stop()
+        self._target, self._profile, self._error = (host, port), profile, ""
         ours, theirs = socket.socketpair()
         try:
+            self._log_path.parent.mkdir(parents=True, exist_ok=True)
             with theirs:
                 child = Child(
                     [sys.executable, "-m", "brokertuner_tui.workload.generator", str(theirs.fileno())],
@@ -70,13 +73,14 @@ class BuiltinLoad:
                 )
         except OSError as error:
             ours.close()
-            raise LoadError(f"the load generator cannot be started: {error}") from error
+            self._error = f"the load generator cannot be started: {error}"
+            raise LoadError(self._error) from error
         with self._lock:
             self._child, self._sock = child, ours
             self._answers.clear()
             self._abandoned.clear()
             self._report, self._heard_at = {}, time.monotonic()
-            self._closed, self._error, self._profile = False, "", profile
+            self._closed = False
         threading.Thread(target=self._read, args=(ours,), name="load-reader", daemon=True).start()
         fields: dict[str, Any] = {"profile": profile.as_dict(), "host": host, "port": port, "token": self._token}
         if self._username is not None:
@@ -88,12 +92,22 @@ class BuiltinLoad:
             self._error = str(error)
             raise
 
-    def change(self, profile: Profile) -> None:
+    def restart(self) -> None:
         """See `Load`."""
+        if self._target is None or self._profile is None:
+            raise LoadError("the load was never started")
+        self.start(self._profile, *self._target)
+
+    def change(self, profile: Profile) -> None:
+        """See `Load`.
+
+        Raises:
+            ConfigError: the profile asks for something that cannot be made.
+        """
         limits.check(profile, f"workload {profile.name}")
-        self._ask("change", _ANSWER_S, profile=profile.as_dict())
         with self._lock:
             self._profile = profile
+        self._ask("change", _ANSWER_S, profile=profile.as_dict())
 
     def wait_ready(self, deadline_s: float, cancelled: Callable[[], bool] = lambda: False) -> float:
         """See `Load`; also ends, with a LoadError, when `cancelled` says so."""
@@ -112,7 +126,8 @@ class BuiltinLoad:
 
     def expect_restart(self) -> None:
         """See `Load`."""
-        self._ask("expect_restart", _ANSWER_S)
+        with contextlib.suppress(LoadError):  # the supervisor will find out
+            self._ask("expect_restart", _ANSWER_S)
 
     def open_window(self) -> None:
         """See `Load`."""

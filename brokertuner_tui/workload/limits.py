@@ -12,10 +12,13 @@ from brokertuner_tui.workload.profile import Profile
 MIN_PAYLOAD_BYTES = 24
 """Epoch, publisher, sequence number and send time (`generator.layout`)."""
 MAX_PAYLOAD_BYTES = 16 * 1024 * 1024
-MAX_CLIENTS = 1000
+MAX_CLIENTS = 10_000
 MAX_WINDOW = 65535
 """Packet ids have 16 bits, and 0 is none."""
 MAX_BUFFERED_BYTES = 256 * 1024 * 1024
+"""All publishers' messages, of which each keeps one ready."""
+MAX_PAIRS = 4_000_000
+"""Subscribers times publishers: each subscriber tracks each publisher."""
 
 
 def _whole(low: int, high: int) -> Callable[[Any], bool]:
@@ -32,7 +35,7 @@ def _real(low: float, high: float, *, open_low: bool = False) -> Callable[[Any],
 
 
 def _burst(value: Any) -> bool:
-    part = _real(0.001, 3600)
+    part = _real(0, 3600, open_low=True)
     return value is None or (isinstance(value, tuple) and len(value) == 2 and all(part(seconds) for seconds in value))
 
 
@@ -47,12 +50,12 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "rate": (_real(0, 10_000_000), "messages a second from 0 (closed loop) to 10,000,000"),
     "window": (_whole(1, MAX_WINDOW), f"a whole number from 1 to {MAX_WINDOW:,} (packet ids have 16 bits)"),
-    "client_rtt_ms": (_real(0, 10_000), "milliseconds from 0 to 10,000"),
+    "client_rtt_ms": (_real(0, 60_000), "milliseconds from 0 to 60,000"),
     "clean_session": (lambda value: isinstance(value, bool), "true or false"),
     "offline_subscribers": (_whole(0, MAX_CLIENTS), f"a whole number from 0 to {MAX_CLIENTS:,}"),
     "protocol": (_whole(4, 5), "4 (MQTT 3.1.1) or 5"),
-    "burst": (_burst, "[seconds on, seconds off], each from 0.001 to 3,600"),
-    "slo_ms": (_real(0, 60_000, open_low=True), "milliseconds above 0, at most 60,000"),
+    "burst": (_burst, "[seconds on, seconds off], each above 0, at most 3,600"),
+    "slo_ms": (_real(0, 600_000, open_low=True), "milliseconds above 0, at most 600,000"),
 }
 
 
@@ -68,11 +71,9 @@ def check(profile: Profile, where: str = "profile") -> None:
             raise ConfigError(where, key, value, allowed)
     if profile.burst and not profile.rate:
         raise ConfigError(where, "burst", list(profile.burst), "only with a rate above 0")
-    buffered = profile.publishers * max(profile.payload_bytes, 65536)
-    if profile.payload_bytes > 65536 and buffered > MAX_BUFFERED_BYTES:
-        raise ConfigError(
-            where,
-            "payload_bytes",
-            profile.payload_bytes,
-            f"publishers x payload_bytes at most {MAX_BUFFERED_BYTES:,} ({profile.publishers} publishers)",
-        )
+    if profile.publishers * profile.payload_bytes > MAX_BUFFERED_BYTES:
+        allowed = f"at most {MAX_BUFFERED_BYTES:,} for all {profile.publishers:,} publishers together"
+        raise ConfigError(where, "payload_bytes", profile.payload_bytes, allowed)
+    if profile.publishers * profile.subscribers > MAX_PAIRS:
+        allowed = f"at most {MAX_PAIRS:,} pairs with the {profile.publishers:,} publishers"
+        raise ConfigError(where, "subscribers", profile.subscribers, allowed)

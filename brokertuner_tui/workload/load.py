@@ -48,8 +48,19 @@ class Load(Protocol):
             LoadError: the process did not come up.
         """
 
+    def restart(self) -> None:
+        """Ends the process, however it is, and starts it again with what `start` and `change` were given last.
+
+        Raises:
+            LoadError: the process did not come up, or there was no `start`.
+        """
+
     def change(self, profile: Profile) -> None:
-        """Goes over to another profile in the running process (connections are made anew)."""
+        """Goes over to another profile in the running process (connections are made anew).
+
+        Raises:
+            LoadError: the process died or did not answer; `restart` would begin with `profile`.
+        """
 
     def wait_ready(self, deadline_s: float, cancelled: Callable[[], bool] = lambda: False) -> float:
         """Waits until every client is connected and subscribed; gives the seconds that took.
@@ -59,10 +70,17 @@ class Load(Protocol):
         """
 
     def expect_restart(self) -> None:
-        """The broker is about to be restarted on purpose: reconnect at once, without back-off, as soon as it listens."""
+        """The broker is about to be restarted on purpose: reconnect at once, without back-off, as soon as it listens.
+
+        Does nothing when no process runs.
+        """
 
     def open_window(self) -> None:
-        """Starts a measurement."""
+        """Starts a measurement.
+
+        Raises:
+            LoadError: the process died or did not answer.
+        """
 
     def close_window(self, drain_s: float = 0.0) -> Window:
         """Ends the measurement; with `drain_s`, publishers stop and stragglers are awaited for up to that long first.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import resource
 import signal
 import sys
 
@@ -17,6 +18,8 @@ def main() -> int:
         print("this is started by brokertuner-tui, with the number of its control socket", file=sys.stderr)
         return 2
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # one descriptor a client
     # Collections in the midst of a window would be measured as the broker's latency; the engine collects between them.
     gc.freeze()
     gc.disable()

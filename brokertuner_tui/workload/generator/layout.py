@@ -24,6 +24,8 @@ PACKET_ID = struct.Struct("!H")
 BATCH_BYTES = 65536
 """Bytes of one send call: they share one send time, which is wrong by at most the ~30 us that copying them takes."""
 BATCH_MESSAGES = 1024
+_ALL_BUFFERS_BYTES = 64 * 1024 * 1024
+"""Buffers of all publishers together, beyond one message each."""
 SMALL_PACKET_BYTES = 4096
 """Above this, a received payload is skipped instead of kept until it is counted."""
 
@@ -47,6 +49,8 @@ class Layout:
     head: bytes
     """The first four bytes: type, flags, remaining length, and the beginning of the topic's length."""
     padding: int
+    batch: int
+    """Messages that one send call carries at most."""
     write_type: np.dtype[Any]
     """One packet to send: `id`, `seq`, `sent`."""
     read_type: np.dtype[Any]
@@ -86,6 +90,7 @@ class Layout:
             mark_at,
             (start + struct.pack("!H", len(topic)))[:4],
             profile.payload_bytes - MARK.size,
+            max(1, min(BATCH_MESSAGES, min(BATCH_BYTES, _ALL_BUFFERS_BYTES // profile.publishers) // size)),
             write,
             read,
             properties,
@@ -95,11 +100,6 @@ class Layout:
     def record_size(self) -> int:
         """Bytes that are kept of a received packet until it is counted."""
         return int(self.read_type.itemsize)
-
-    @property
-    def batch(self) -> int:
-        """Messages that one send call carries at most."""
-        return max(1, min(BATCH_MESSAGES, BATCH_BYTES // self.size))
 
     def packet(self, topic: int, publisher: int, seq: int = 0, sent_ns: int = 0, packet_id: int = 0) -> bytes:
         """One whole packet."""
