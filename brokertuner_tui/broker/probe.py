@@ -49,44 +49,49 @@ class Limits:
 
 
 class Probe:
-    """One connection, as one client. Use it in a `with` statement.
+    """One connection; say `hello` first. Use it in a `with` statement.
 
     Args:
         deadline: time.monotonic() by which every answer must have come.
 
     Raises:
-        ProbeError: the broker does not accept the client.
+        ProbeError: nobody accepts the connection.
     """
 
     def __init__(self, host: str, port: int, deadline: float) -> None:
         self._deadline = deadline
         self._buffer = bytearray()
+        self._is_client = False
         self._topic = secrets.token_hex(4)  # eight bytes: the packets stay below 20
         try:
-            self._socket = socket.create_connection((host, port), timeout=self._left())
+            self._socket = socket.create_connection((host, port), timeout=max(0.001, deadline - time.monotonic()))
         except TimeoutError:
             raise Silent("the connection was not accepted in time") from None
         except ConnectionRefusedError:
             raise NotListening(f"nothing listens on port {port}") from None
         except OSError as error:
             raise Dropped(f"the connection failed: {error.strerror}") from None
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def hello(self) -> Limits:
+        """Becomes a client; gives the limits that the broker names.
+
+        Raises:
+            ProbeError: the broker does not accept the client, or says nothing.
+        """
+        # No client id: the broker makes one up, and the packet stays at 15 bytes.
+        self._send(packets.connect("", protocol=_PROTOCOL))
+        first, body = self._next("no CONNACK came in time")
+        if first >> 4 != packets.CONNACK:
+            raise Refused(f"packet type {first >> 4} came instead of a CONNACK")
         try:
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            # No client id: the broker makes one up, and the packet stays at 15 bytes.
-            self._send(packets.connect("", protocol=_PROTOCOL))
-            first, body = self._receive()
-            if first >> 4 != packets.CONNACK:
-                raise Refused(f"packet type {first >> 4} came instead of a CONNACK")
             connack = packets.read_connack(body, protocol=_PROTOCOL)
-            if not connack.accepted:
-                raise Refused(f"the broker refused the connection (reason code 0x{connack.code:02x})")
         except ProtocolError as error:
-            self.close()
-            raise Refused(f"the answer is not MQTT: {error}") from None
-        except BaseException:
-            self.close()
-            raise
-        self.limits = Limits(connack.receive_maximum, connack.maximum_packet_size)
+            raise Refused(f"the CONNACK is not MQTT: {error}") from None
+        if not connack.accepted:
+            raise Refused(f"the broker refused the connection (reason code 0x{connack.code:02x})")
+        self._is_client = True
+        return Limits(connack.receive_maximum, connack.maximum_packet_size)
 
     def __enter__(self) -> Probe:
         return self
@@ -96,8 +101,9 @@ class Probe:
 
     def close(self) -> None:
         """Leaves in good order: a client that just vanishes would be a line in the broker's log."""
-        with contextlib.suppress(OSError):
-            self._socket.sendall(packets.DISCONNECT_PACKET)
+        if self._is_client:
+            with contextlib.suppress(OSError):
+                self._socket.sendall(packets.DISCONNECT_PACKET)
         self._socket.close()
 
     def round_trip(self) -> None:
@@ -169,23 +175,20 @@ class Probe:
             raise Dropped(f"the broker closed the connection ({error.strerror})") from None
 
     def _next(self, late: str) -> tuple[int, bytes]:
-        try:
-            return self._receive(late)
-        except ProtocolError as error:
-            raise Refused(f"the answer is not MQTT: {error}") from None
-
-    def _receive(self, late: str = "no CONNACK came in time") -> tuple[int, bytes]:
-        while (packet := packets.next_packet(self._buffer)) is None:
+        while True:
             try:
+                if (packet := packets.next_packet(self._buffer)) is not None:
+                    return packet
                 if _QUICK_ACK is not None:
                     self._socket.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
                 self._socket.settimeout(self._left())
                 data = self._socket.recv(65536)
             except TimeoutError:
                 raise Silent(late) from None
+            except ProtocolError as error:
+                raise Refused(f"the answer is not MQTT: {error}") from None
             except OSError as error:
                 raise Dropped(f"the broker closed the connection ({error.strerror})") from None
             if not data:
                 raise Dropped("the broker closed the connection")
             self._buffer += data
-        return packet
