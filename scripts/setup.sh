@@ -96,16 +96,18 @@ except OSError:
 
 make_ready() {
   began=$(date +%s) log=$venv/setup.log
-  say "setting up in $venv, once (packages are downloaded, PyTorch among them: this takes a while)"
   if [ ! -e "$venv/.base" ] && [ ! -e "$venv/.installing" ] && "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
     base >"$venv/.base" # made by hand: kept, and added to
   fi
   if [ -e "$venv/.installing" ] || [ "$(cat "$venv/.base" 2>/dev/null)" != "$(base)" ]; then
+    say "setting up in $venv, once (packages are downloaded, PyTorch among them: this takes a while)"
     rm -rf "$venv"
     mkdir "$venv"
     : >"$venv/.installing"
     "$python" -m venv "$venv" >"$log" 2>&1 || setup_failed "the virtual environment could not be made"
     base >"$venv/.base"
+  else
+    say "bringing $venv up to date"
   fi
   rm -f "$venv"/.ready-*
   # Where pip is killed in mid-write, this file stays, and the next set-up starts over.
