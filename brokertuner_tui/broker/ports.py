@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-_LISTEN = "0A"
+_LISTEN = b"0A"
 _FIRST_PORT = 20_000
 
 
@@ -95,10 +95,10 @@ def _listening_inodes(port: int) -> list[int]:
     # psutil.net_connections() looks at every process's every descriptor, and the whole table takes 10 ms with a few hundred
     # connections that are closing. The kernel lists listening sockets first, so it is enough to read up to the first other;
     # and it searches IPv4's connections, too, to list IPv6's, so that table is read only when it must be.
-    wanted = f":{port:04X}"
+    wanted = f":{port:04X}".encode()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         found = []
-        with contextlib.suppress(OSError), open(table) as lines:
+        with contextlib.suppress(OSError), open(table, "rb", buffering=4096) as lines:
             next(lines, None)  # the headings
             for line in lines:
                 fields = line.split(None, 10)
