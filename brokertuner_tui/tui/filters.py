@@ -6,7 +6,7 @@ Both are Textual line filters, so that they hold for every widget, Textual's own
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from rich.color import Color as RichColor
@@ -24,7 +24,7 @@ for _dots in range(256):
 _PLAIN: Mapping[str, str] = {
     # what the app means something by
     "●": "*", "○": "o", "▲": "^", "▼": "v", "■": "#", "·": ".", "↻": "R", "⟳": "r", "✓": "+", "✗": "x", "◆": "+",
-    "▶": ">", "‖": "H", "→": ">", "←": "<", "↑": "^", "↓": "v", "×": "x", "±": "~", "–": "-", "—": "-", "…": "~", "∞": "*",
+    "▶": ">", "‖": "|", "→": ">", "←": "<", "↑": "^", "↓": "v", "×": "x", "±": "~", "–": "-", "—": "-", "…": "~", "∞": "*",
     "≤": "<", "≥": ">", "²": "2", "³": "3", "µ": "u", "☾": "z",
     # bars, sparklines
     "▁": "_", "▂": ".", "▃": "-", "▄": "=", "▅": "+", "▆": "*", "▇": "%", "█": "#", "░": ".", "▒": ":", "▓": "%",
@@ -63,13 +63,20 @@ class NoColours(LineFilter):
     """Takes all colours away and says with attributes what they said: faint is dim, a filled background is reverse.
 
     Textual's own filter for NO_COLOR leaves greys, which are colours too.
+
+    Args:
+        ground: gives the theme's background, which is what "filled" is told from.
     """
+
+    def __init__(self, ground: Callable[[], str | None]) -> None:
+        super().__init__()
+        self._ground = ground
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
         """See `LineFilter`."""
-        base = background.rich_color
+        ground = self._ground() or "#000000"
         return [
-            Segment(text, _without_colour(style, base) if style else style, control) for text, style, control in segments
+            Segment(text, _without_colour(style, ground) if style else style, control) for text, style, control in segments
         ]
 
 
@@ -81,9 +88,10 @@ _FAINT = 0.62
 
 
 @lru_cache(2048)
-def _without_colour(style: Style, around: RichColor) -> Style:
-    ground = _lightness(style.bgcolor or around, _lightness(around, 0.0))
-    filled = _ratio(ground, _lightness(around, 0.0)) >= _FILLED
+def _without_colour(style: Style, around: str) -> Style:
+    base = _lightness(RichColor.parse(around), 0.0)
+    ground = _lightness(style.bgcolor, base)
+    filled = _ratio(ground, base) >= _FILLED
     text = _lightness(style.color, 1.0 if ground < 0.5 else 0.0)
     faint = not filled and abs(text - ground) < _FAINT
     return style + _DEFAULTS + Style(reverse=filled != bool(style.reverse), dim=faint or None)

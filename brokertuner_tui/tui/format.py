@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from brokertuner_tui.knobs.catalogue import BY_NAME, Value, Version
+from brokertuner_tui.knobs.catalogue import BY_NAME, Knob, Value, Version
 
 SPARKS = "▁▂▃▄▅▆▇█"
 DASH = "–"
@@ -35,12 +35,10 @@ def per_second(number: float) -> str:
 
 
 def milliseconds(ms: float) -> str:
-    """A time in ms, seconds from 10 s up: `0.46 ms`, `12.4 s`."""
+    """A time in ms, in seconds from one up: `0.46 ms`, `12.4 s`."""
     if not math.isfinite(ms):
         return DASH
-    if ms >= 10_000:
-        return f"{_three_digits(ms / 1000)} s"
-    return f"{ms:.0f} ms" if ms >= 999.5 else f"{_three_digits(ms)} ms"
+    return f"{_three_digits(ms / 1000)} s" if ms >= 999.5 else f"{_three_digits(ms)} ms"
 
 
 def in_bytes(count: float) -> str:
@@ -96,6 +94,14 @@ def knob_value(name: str, value: Value, *, long: bool = False) -> str:
     if "bytes" in knob.unit:
         return in_bytes(value) if value >= 10_000 else f"{value} B"
     return f"{grouped(value)} s" if knob.unit == "seconds" else grouped(value)
+
+
+def range_text(knob: Knob) -> str:
+    """What may be typed."""
+    if knob.type == "bool":
+        return "on or off"
+    special = ", ".join(f"{value} = {meaning}" for value, meaning in knob.special.items())
+    return f"{knob.low} to {knob.high} {knob.unit}" + (f"; {special}" if special else "")
 
 
 def range_share(name: str, value: Value) -> float:

@@ -1,0 +1,272 @@
+"""The terminal app: drains the session's events, folds them, shows the result; ends in good order."""
+
+from __future__ import annotations
+
+import logging
+import select
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.dom import DOMNode
+from textual.filter import LineFilter, Monochrome, NoColor
+from textual.message import Message
+from textual.reactive import var
+from textual.screen import Screen
+
+from brokertuner_tui.errors import ExitCode
+from brokertuner_tui.tui import filters, themes
+from brokertuner_tui.tui.keys import APP_BINDINGS, COMMANDS, unknown_ids
+from brokertuner_tui.tui.link import SessionLike, SessionLink
+from brokertuner_tui.tui.model import Model, fold, leave
+from brokertuner_tui.tui.options import Options
+from brokertuner_tui.tui.screens.main import MainScreen
+from brokertuner_tui.tuning.commands import Command, Stop
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from brokertuner_tui.config.load import Loaded
+    from brokertuner_tui.workload.profile import Workload
+
+log = logging.getLogger(__name__)
+
+_REDRAW_S = 0.12
+"""Least time between two redraws for news: the operator reads no faster, and the broker needs the core."""
+_TICK_S = 0.2
+_STOP_S = 25.0
+"""How long the session may take to stop before the screen closes without it."""
+
+
+class News(Message):
+    """There are events to drain. Posted from the session's thread; one waiting in the queue stands for all."""
+
+    def can_replace(self, message: Message) -> bool:
+        """See `Message`."""
+        return isinstance(message, News)
+
+
+class TunerApp(App[int]):
+    """The app. Everything that it does to the session goes through `link`."""
+
+    TITLE = "brokertuner-tui"
+    BINDINGS: ClassVar[list[BindingType]] = APP_BINDINGS
+    CSS_PATH = "screens/main.tcss"  # the default screen loads no file of its own
+    NOTIFICATION_TIMEOUT: ClassVar[float] = 6
+
+    model: var[Model] = var(Model(), always_update=True, init=False)
+
+    def __init__(self, make_session: Callable[[], SessionLike], options: Options) -> None:
+        super().__init__()
+        self.options = options
+        self.link = SessionLink(make_session, self._wake)
+        self.main = MainScreen(self.send_to_session, self.ask_to_leave)
+        self.exit_code: int | None = None
+        """What the process shall say at its end, if not what the session says."""
+        self.crashed = ""
+        self._loaded_themes = themes.load_themes(options.theme_folders)
+        self.no_color = options.no_colour
+        self._own_filters: list[LineFilter] = []
+        if options.no_colour:
+            self._own_filters.append(filters.NoColours(lambda: self.current_theme.background))
+        if options.ascii:
+            self._own_filters.append(filters.PlainCharacters())
+        self._drawn_at = 0.0
+        self._draw_planned = False
+        self._stop_by: float | None = None
+
+    # -- coming up -----------------------------------------------------------------------------------------------------
+
+    def get_default_screen(self) -> Screen[None]:
+        """See `App`."""
+        return self.main
+
+    def on_mount(self) -> None:
+        """See `App`."""
+        for theme in self._loaded_themes.themes:
+            self.register_theme(theme)
+        problems = list(self._loaded_themes.problems)
+        if self.options.no_colour and "mono" in self.available_themes:
+            self.theme = "mono"  # the filter reads faint and filled off its greys
+        elif self.options.theme in self.available_themes:
+            self.theme = self.options.theme
+        else:
+            known = ", ".join(theme.name for theme in self._loaded_themes.themes)
+            problems.append(f"tui.theme = {self.options.theme!r}: there is no such theme; known are {known}")
+            self.theme = themes.FALLBACK if themes.FALLBACK in self.available_themes else "textual-dark"
+        problems += [f"tui.keymap.{name}: there is no such key command" for name in unknown_ids(self.options.keymap)]
+        self.set_keymap(dict(self.options.keymap))
+        if problems:
+            self.notify("\n".join(problems), title="The screen's settings", severity="warning", timeout=20, markup=False)
+        self.model = Model(started_at=time.time())
+        # The first frame does not wait for the session, nor for anything that the session imports.
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        self.link.open()
+        self.set_interval(_TICK_S, self._tick)
+
+    def get_css_variables(self) -> dict[str, str]:
+        """See `App`; adds our roles to themes that do not know them."""
+        return themes.complete(super().get_css_variables())
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """See `App`; our own way of NO_COLOR stands in for Textual's, which leaves greys."""
+        kept = [kept for kept in super().get_line_filters() if not isinstance(kept, Monochrome | NoColor)]
+        return [*kept, *self._own_filters]
+
+    def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:
+        """Two commands were given one key."""
+        names = ", ".join(sorted(binding.id or binding.action for binding in clashed_bindings))
+        self.notify(f"tui.keymap: one key for several commands: {names}", severity="warning", timeout=20, markup=False)
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Everything that has a key, and what Textual brings of use."""
+        for command in COMMANDS:
+            action = getattr(self.main, f"action_{command.action}", None)
+            if action is not None:
+                yield SystemCommand(command.label, command.help, action)
+        for command in super().get_system_commands(screen):
+            if command.title not in ("Quit", "Maximize", "Minimize", "Keys"):
+                yield command
+
+    # -- the session ---------------------------------------------------------------------------------------------------
+
+    def send_to_session(self, command: Command) -> None:
+        """Hands a command on."""
+        self.link.send(command)
+
+    def _wake(self) -> None:
+        """In the session's thread."""
+        self.post_message(News())
+
+    @on(News)
+    def _news(self) -> None:
+        wait = self._drawn_at + _REDRAW_S - time.monotonic()
+        if wait <= 0:
+            self._take_news()
+        elif not self._draw_planned:
+            self._draw_planned = True
+            self.set_timer(wait, self._take_news)
+
+    def _take_news(self) -> None:
+        self._draw_planned = False
+        self._drawn_at = time.monotonic()
+        events = self.link.drain()
+        if events:
+            self.model = fold(self.model, events)
+        self._leave_if_ended()
+
+    def watch_model(self, model: Model) -> None:
+        """The one way to the widgets."""
+        if self.main.is_mounted:
+            with self.batch_update():
+                self.main.show(model)
+
+    def _tick(self) -> None:
+        self.main.tick()
+        if terminal_is_gone():
+            self.stop(ExitCode.TERMINATED, "the terminal is gone")
+        self._leave_if_ended()
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    def ask_to_leave(self) -> None:
+        """q: asks if the run would be cut short, at once if it is asked for again."""
+        model = self.model
+        if model.leaving:
+            self._leave_now()
+        elif self.link.ended or model.state.ended or not model.points:
+            self.stop(None, "the broker and its load are being ended")
+        else:
+            from brokertuner_tui.tui.screens.confirm import Confirm
+
+            done = f"{len(model.points)} of {model.total} trials are done and kept. "
+            confirmed = model.confirmed is not None and model.confirmed.better
+            lost = "" if confirmed else "The best setting has not been confirmed against the default yet: quitting leaves it at that. "
+            text = f"{done}{lost}The broker and its load are ended."
+            self.push_screen(Confirm("Stop tuning and quit?", text, "Stop and quit"), self._answered)
+
+    def _answered(self, yes: bool | None) -> None:
+        if yes:
+            self.stop(None, "the broker and its load are being ended")
+
+    def action_interrupt(self) -> None:
+        """Ctrl-C: does not ask; at once the second time."""
+        if self.model.leaving:
+            self._leave_now()
+        else:
+            self.stop(ExitCode.INTERRUPTED, "interrupted: the broker and its load are being ended")
+
+    def stop(self, code: int | None, why: str) -> None:
+        """Asks the session to stop and closes the screen when it has; `code` is what the process will say, if given."""
+        if self._stop_by is not None:
+            return
+        self.exit_code = code
+        self._stop_by = time.monotonic() + _STOP_S
+        self.model = leave(self.model, why)
+        if not self.link.ended:
+            self.link.send(Stop())
+        self._leave_if_ended()
+
+    def _leave_if_ended(self) -> None:
+        if self._stop_by is None:
+            return
+        if self.link.ended:
+            self._leave_now()
+        elif time.monotonic() > self._stop_by:
+            log.error("the session did not stop within %s s", _STOP_S)
+            self._leave_now()
+
+    def _leave_now(self) -> None:
+        self.exit(return_code=self.exit_code or 0)
+
+    def _fatal_error(self) -> None:
+        """A crash: the whole of it goes to the log, one line to the terminal (Textual would print local variables)."""
+        error = sys.exc_info()[1]
+        log.critical("the screen crashed", exc_info=error)
+        self.crashed = f"the screen crashed: {type(error).__name__}: {error}"
+        self._close_messages_no_wait()
+
+
+def terminal_is_gone() -> bool:
+    """Whether the other side of the terminal has hung up (the signal for that may have been blocked, or gone elsewhere)."""
+    try:
+        poll = select.poll()
+        poll.register(sys.__stdin__.fileno(), 0)  # type: ignore[union-attr]
+        return any(events & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, events in poll.poll(0))
+    except (AttributeError, OSError, ValueError):
+        return False
+
+
+def run_app(loaded: Loaded, workload: Workload, save_dir: Path) -> int:
+    """Tunes with the screen up, until the operator leaves; gives the exit code.
+
+    Raises:
+        UsageError: there is no terminal.
+    """
+    from brokertuner_tui import paths
+    from brokertuner_tui.tui.lifecycle import check_terminal, quick_switches, run
+
+    check_terminal()
+    tui = loaded.settings.tui
+    options = Options(
+        theme=tui.theme,
+        ascii=tui.ascii or filters.needs_plain_characters(getattr(sys.__stderr__, "encoding", None)),
+        keymap=tui.keymap,
+        theme_folders=(paths.themes_dir(), paths.user_themes_dir()),
+        log_file=save_dir / "logs" / "tui.log",
+        no_colour=filters.wants_no_colour(),
+    )
+
+    def make_session() -> SessionLike:
+        with quick_switches():
+            from brokertuner_tui.tuning.session import TuningSession
+
+            return TuningSession(loaded.settings, workload, save_dir, keep_open=True)
+
+    return run(TunerApp(make_session, options))

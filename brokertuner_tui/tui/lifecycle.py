@@ -1,0 +1,166 @@
+"""The process around the screen: signals, logging, the terminal, and an end that always comes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import termios
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from brokertuner_tui.errors import ExitCode, UsageError
+from brokertuner_tui.tui.format import clock, plural
+from brokertuner_tui.tui.sentences import confirmed_factor
+
+if TYPE_CHECKING:
+    from brokertuner_tui.tui.app import TunerApp
+
+log = logging.getLogger(__name__)
+
+_SESSION_S = 25.0
+"""For the session to stop: broker and load ended, the store closed."""
+_SCREEN_S = 4.0
+"""For the screen to close after that; a terminal that is gone may hold it for ever."""
+_RESTORE = "\x1b[<u\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1015l\x1b[?1016l\x1b[?2004l\x1b[?1004l\x1b[?2048l\x1b[?7h\x1b[?1049l\x1b[?25h\x1b[0m"
+
+
+def check_terminal() -> None:
+    """Raises UsageError when there is no terminal to draw on."""
+    if not (sys.__stdin__ and sys.__stdin__.isatty() and sys.__stderr__ and sys.__stderr__.isatty()):
+        raise UsageError("launch needs a terminal; without one use `brokertuner-tui train`")
+
+
+@contextlib.contextmanager
+def quick_switches() -> Iterator[None]:
+    """Threads give way to each other more often, for as long as one of them imports what is large."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(0.001)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def run(app: TunerApp) -> int:
+    """Runs the app to its end and the session to its own; gives the exit code."""
+    guard = _Guard(app)
+    with _logging_to(app.options.log_file), guard:
+        app.run()
+        stopped = app.link.close(_SESSION_S if app.exit_code is None else _SESSION_S / 2)
+    if not stopped:
+        print("the session did not stop in time; its broker and load are ended with this process", file=sys.stderr)
+    if app.crashed:
+        where = f"; the log says more: {app.options.log_file}" if app.options.log_file else ""
+        print(f"{app.crashed}{where}", file=sys.stderr)
+    _say_what_came_of_it(app)
+    if guard.code is not None:
+        return guard.code
+    if app.crashed or app.return_code:
+        return app.return_code or ExitCode.FAILED
+    return int(app.link.error.exit_code) if app.link.error else app.exit_code or ExitCode.DONE
+
+
+def _say_what_came_of_it(app: TunerApp) -> None:
+    summary, model = app.link.summary, app.model
+    if app.link.error is not None:
+        print(app.link.error, file=sys.stderr)
+    if summary is None or not summary.run:
+        return
+    print(f"run {summary.run} {summary.state}: {plural(summary.trials, 'trial')} in {clock(summary.seconds)}")
+    if model.confirmed is not None and model.confirmed.better:
+        print(f"confirmed: best is {confirmed_factor(model.confirmed)}")
+    if summary.conf_path:
+        print(f"the config to take away: {summary.conf_path}")
+    print(f"all of it: brokertuner-tui runs show {summary.run}")
+
+
+@contextlib.contextmanager
+def _logging_to(path: Path | None) -> Iterator[None]:
+    """All logging goes to a file while the screen is up; what it went to before is put back."""
+    root = logging.getLogger()
+    handlers = root.handlers[:]
+    handler: logging.Handler = logging.NullHandler()
+    if path is not None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if path.exists():
+                os.replace(path, path.with_suffix(".log.old"))
+            handler = logging.FileHandler(path, encoding="utf-8")
+        except OSError as error:
+            print(f"no log is kept: {error}", file=sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root.handlers[:] = [handler]
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        root.handlers[:] = handlers
+        handler.close()
+
+
+class _Guard:
+    """Signals end the app as a quit would. If the screen cannot, because its terminal is gone, this ends the process.
+
+    A plain handler, not asyncio's: it must work while the loop is held up in a write to a dead terminal, too.
+    """
+
+    _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+
+    def __init__(self, app: TunerApp) -> None:
+        self._app = app
+        self.code: int | None = None
+        """Of the signal that ended the app."""
+        self._over = threading.Event()
+        self._before: dict[int, Any] = {}
+        self._attributes: list[Any] | None = None
+
+    def __enter__(self) -> _Guard:
+        with contextlib.suppress(termios.error, OSError, ValueError, AttributeError):
+            self._attributes = termios.tcgetattr(sys.__stdin__.fileno())  # type: ignore[union-attr]
+        for number in self._SIGNALS:
+            self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if self.code is not None:
+            if number != signal.SIGHUP:  # the kernel may send that one more than once
+                self._end_process()
+            return
+        self.code = ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.TERMINATED
+        threading.Thread(target=self._see_to_it, name="ending", daemon=True).start()
+        name = signal.Signals(number).name
+        loop = self._app._loop
+        if isinstance(loop, asyncio.AbstractEventLoop):
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._app.stop, self.code, f"{name}: the broker and its load are being ended")
+
+    def _see_to_it(self) -> None:
+        deadline = time.monotonic() + _SESSION_S
+        self._app.link.close(_SESSION_S)
+        if not self._over.wait(_SCREEN_S + max(0.0, min(1.0, deadline - time.monotonic()))):
+            self._end_process()
+
+    def _end_process(self) -> None:
+        """The screen does not close: whatever still runs ends with this process (see process/reaper.py)."""
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            fd = sys.__stderr__.fileno()  # type: ignore[union-attr]
+            os.set_blocking(fd, False)
+            os.write(fd, _RESTORE.encode())
+        if self._attributes is not None:
+            with contextlib.suppress(termios.error, OSError, AttributeError):
+                termios.tcsetattr(sys.__stdin__.fileno(), termios.TCSANOW, self._attributes)  # type: ignore[union-attr]
+        os._exit(self.code or ExitCode.TERMINATED)

@@ -1,0 +1,150 @@
+"""The top line: what is happening now. PAUSED and a broker that is down take the whole of it."""
+
+from __future__ import annotations
+
+import time
+
+from textual.content import Content
+from textual.widget import Widget
+
+from brokertuner_tui.tui import ink
+from brokertuner_tui.tui.format import clock, plural, version_text
+from brokertuner_tui.tui.ink import BEST, BOLD, QUIET, line
+from brokertuner_tui.tui.model import Model
+from brokertuner_tui.tuning.events import State
+
+_BADGES = {
+    State.STARTING: "▶ STARTING",
+    State.TUNING: "▶ TUNING",
+    State.STEPPING: "▶ ONE TRIAL",
+    State.PAUSED: "‖ PAUSED",
+    State.CONFIRMING: "◆ CONFIRMING",
+    State.STOPPING: "■ STOPPING",
+    State.COMPLETED: "✓ COMPLETED",
+    State.CANCELLED: "■ STOPPED",
+    State.FAILED: "✗ FAILED",
+}
+_BAR = 10
+
+
+def alarm(model: Model) -> str:
+    """`paused`, `failed` or nothing: which of the two states has the whole line."""
+    if model.state is State.FAILED or model.broker_down:
+        return "failed"
+    return "paused" if model.state is State.PAUSED and not model.leaving else ""
+
+
+def status_line(model: Model, now: float, width: int) -> Content:
+    """The whole line, `width` wide."""
+    room = width - 2
+    filled = alarm(model)
+    if model.leaving:
+        badge, words = "■ LEAVING", f"{model.leaving}   q again to leave at once"
+    elif model.broker_down:
+        badge, words = "○ BROKER DOWN", model.broker_down
+    elif model.state is State.FAILED:
+        badge, words = _BADGES[State.FAILED], f"{model.reason}   q to leave"
+    else:
+        badge, words = _BADGES[model.state], ""
+    badge_part = f" {badge} " if filled else (f" {badge} ", "$on-badge on $primary bold")
+    left: list[Content] = [line(badge_part), line(words)] if words else [line(badge_part), *_doing(model, now, width)]
+    right = _context(model, now, bool(filled))
+    # What is going on comes first; what was chosen at the start gives way, its last part (the clock) last.
+    head = ink.fit(left, room, "  ")
+    while len(right) > 1 and head.cell_length + sum(part.cell_length + 3 for part in right) > room:
+        right.pop(0)
+    whole = ink.sides(head.truncate(room, ellipsis=True), Content("   ").join(right), room)
+    return Content(" ") + whole.truncate(room, ellipsis=True, pad=True) + " "
+
+
+def _doing(model: Model, now: float, width: int) -> list[Content]:
+    parts = []
+    if model.points or model.phase:
+        number = model.phase.trial if model.phase else model.points[-1].trial
+        if model.state is State.CONFIRMING:
+            step = model.confirming
+            parts.append(line(f"window {step.done + 1} of {step.total}" if step else "default and best in turns"))
+        elif width >= 110:
+            parts.append(line("trial ", (str(number), BOLD), f" of {model.total}"))
+        else:
+            parts.append(line("trial ", (str(number), BOLD), f"/{model.total}"))
+    if model.phase is not None:
+        parts.append(_phase(model, now, width))
+    elif model.state is State.PAUSED:
+        parts.append(_paused(model, width))
+    elif model.state is State.STARTING:
+        parts.append(line(("the broker and its load come up", QUIET)))
+    elif model.finished is not None:
+        parts.append(line("q to leave"))
+    return parts
+
+
+def _paused(model: Model, width: int) -> Content:
+    if width < 110:
+        return line("nothing changes")
+    why = model.reason if "done" in model.reason else "nothing changes on the broker"
+    return line(f"{why}   space resumes, s runs one trial")
+
+
+def _phase(model: Model, now: float, width: int) -> Content:
+    assert model.phase is not None, "only called with a phase"
+    phase = model.phase
+    cells = _BAR if width >= 110 else _BAR // 2
+    word = phase.phase.ljust(9)
+    if phase.seconds < 0.15:
+        return line(word, " " * (cells + (13 if width >= 110 else 1)))
+    share = min(1.0, max(0.0, (now - phase.at) / phase.seconds))
+    done = round(share * cells)
+    left = f" {max(0.0, phase.seconds - (now - phase.at)):.1f} s left" if width >= 110 else ""
+    return line(word, " ", ("▰" * done, "$primary"), ("▱" * (cells - done), "$line"), (left, QUIET))
+
+
+def _context(model: Model, now: float, filled: bool) -> list[Content]:
+    quiet = "" if filled else QUIET
+    parts: list[Content] = []
+    run = model.run
+    if run is not None:
+        kind = f"mosquitto {version_text(run.version)} {run.broker_kind}"
+        parts.append(line((kind, quiet)))
+        if model.pinned:
+            parts.append(line((f"■ {plural(len(model.pinned), 'knob')} pinned", quiet)))
+        parts.append(line((f"{run.mode}, {run.preset}", quiet)))
+    profile = model.profile
+    if profile is not None:
+        parts.append(line(("SLO ", quiet), f"{profile.slo_ms:g} ms"))
+    if run is not None:
+        name = run.workload if profile is None or profile.name == run.workload else f"{run.workload}: {profile.name}"
+        parts.append(line((name, "" if filled else BOLD)))
+    end = model.finished.at if model.finished else now
+    parts.append(line((clock(end - model.started_at) if model.started_at else "", quiet)))
+    if model.confirmed is not None and model.confirmed.better and not filled:
+        parts.insert(-1, line(("✓ confirmed", BEST)))
+    return parts
+
+
+class StatusBar(Widget):
+    """The line; drawn anew a few times a second while a phase runs."""
+
+    def __init__(self) -> None:
+        super().__init__(id="status")
+        self.model = Model(started_at=time.time())
+        self._drawn = ""
+
+    def show(self, model: Model) -> None:
+        """Takes a new model."""
+        self.model = model
+        filled = alarm(model)
+        self.set_class(filled == "paused", "-paused")
+        self.set_class(filled == "failed", "-failed")
+        self.tick()
+
+    def tick(self) -> None:
+        """Time has gone on; draws only what looks different."""
+        drawn = status_line(self.model, time.time(), self.size.width).plain
+        if drawn != self._drawn:
+            self._drawn = drawn
+            self.refresh()
+
+    def render(self) -> Content:
+        """See `Widget`."""
+        return status_line(self.model, time.time(), self.size.width)
