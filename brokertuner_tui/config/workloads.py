@@ -17,6 +17,8 @@ from brokertuner_tui.config.fields import nearest, settings_of
 from brokertuner_tui.config.files import read_toml
 from brokertuner_tui.config.settings import Section
 from brokertuner_tui.errors import ConfigError, UsageError
+from brokertuner_tui.workload import limits
+from brokertuner_tui.workload.limits import MAX_CLIENTS, MAX_PAYLOAD_BYTES, MAX_WINDOW, MIN_PAYLOAD_BYTES
 from brokertuner_tui.workload.profile import Phase, Profile, Workload
 
 if TYPE_CHECKING:
@@ -26,9 +28,6 @@ DEFAULT = "default"
 """Where a setting that nobody set comes from."""
 SHIPPED = "shipped"
 """Where the workloads that come with the program come from."""
-MIN_PAYLOAD_BYTES = 24
-"""The generator's sequence number, send time and identity have to fit."""
-MAX_PAYLOAD_BYTES = 16 * 2**20
 MAX_PHASES = 1000
 MAX_DEPTH = 16
 
@@ -38,16 +37,16 @@ _Seconds = Annotated[float, Field(gt=0, le=3600)]
 class ProfileTable(Section):
     """`[workload.NAME]` of one steady load; what each key means is said at `Profile`."""
 
-    publishers: int = Field(1, ge=1, le=10_000)
-    subscribers: int = Field(1, ge=1, le=10_000)
-    topics: int = Field(1, ge=1, le=10_000)
+    publishers: int = Field(1, ge=1, le=MAX_CLIENTS)
+    subscribers: int = Field(1, ge=1, le=MAX_CLIENTS)
+    topics: int = Field(1, ge=1, le=MAX_CLIENTS)
     qos: Literal[0, 1, 2] = 0
     payload_bytes: int = Field(64, ge=MIN_PAYLOAD_BYTES, le=MAX_PAYLOAD_BYTES)
     rate: float = Field(0.0, ge=0, le=10_000_000)
-    window: int = Field(200, ge=1, le=65_535)
+    window: int = Field(200, ge=1, le=MAX_WINDOW)
     client_rtt_ms: float = Field(0.0, ge=0, le=60_000)
     clean_session: bool = True
-    offline_subscribers: int = Field(0, ge=0, le=10_000)
+    offline_subscribers: int = Field(0, ge=0, le=MAX_CLIENTS)
     protocol: Literal[4, 5] = 4
     burst: tuple[_Seconds, _Seconds] | None = Field(
         None, description="two numbers greater than 0 and at most 3600, seconds on and seconds off: [0.2, 0.8]"
@@ -148,19 +147,20 @@ def _read_table(name: str, data: object, where: str) -> Table:
         table = ProfileTable.model_validate(values)
     except ValidationError as error:
         raise from_pydantic(error, where, f"{key}.", settings_of(ProfileTable)) from None
-    _check_together(key, table, where)
-    return Table(name, where, Profile(name, **table.model_dump()))
+    profile = Profile(name, **table.model_dump())
+    _check_together(key, profile, where)
+    return Table(name, where, profile)
 
 
-def _check_together(key: str, table: ProfileTable, where: str) -> None:
+def _check_together(key: str, profile: Profile, where: str) -> None:
     """What the bounds of the single keys do not say."""
-    most = max(table.publishers, table.subscribers)
-    if table.topics > most:
-        raise bad_value(where, f"{key}.topics", table.topics, f"must be at most {most}, or some topics have no client at all")
-    if table.burst and not table.rate:
-        raise bad_value(
-            where, f"{key}.burst", list(table.burst), "needs a rate greater than 0: a closed loop has no rate to keep"
-        )
+    most = max(profile.publishers, profile.subscribers)
+    if profile.topics > most:
+        raise bad_value(where, f"{key}.topics", profile.topics, f"must be at most {most}, or some topics have no client at all")
+    try:
+        limits.check(profile)
+    except ConfigError as error:
+        raise bad_value(where, f"{key}.{error.key}", error.value, f"{error.allowed}") from None
 
 
 def _read_phases(key: str, data: Mapping[str, Any], where: str) -> tuple[PhaseTable, ...]:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from brokertuner_tui.config.load import load_settings
-from brokertuner_tui.config.workloads import MIN_PAYLOAD_BYTES, ProfileTable, get_workload, read_workloads
+from brokertuner_tui.config.workloads import ProfileTable, get_workload, read_tables, read_workloads
 from brokertuner_tui.errors import ConfigError, UsageError
-from brokertuner_tui.workload.generator.layout import MARK
+from brokertuner_tui.workload import limits
 from brokertuner_tui.workload.profile import Profile
 from tests.config.conftest import Load
 
@@ -80,8 +80,27 @@ def test_the_table_and_the_profile_have_the_same_keys_and_defaults() -> None:
     assert table == {field.name: field.default for field in fields(Profile) if field.name != "name"}
 
 
-def test_the_smallest_payload_is_what_the_generator_writes_into_it() -> None:
-    assert MARK.size == MIN_PAYLOAD_BYTES
+def test_the_table_and_the_loads_have_the_same_bounds() -> None:
+    edges = {
+        "publishers": (1, 10_000),
+        "topics": (1, 10_000),
+        "payload_bytes": (24, 2**24),
+        "rate": (0, 1e7),
+        "window": (1, 65_535),
+        "client_rtt_ms": (0, 60_000),
+        "offline_subscribers": (0, 10_000),
+        "slo_ms": (1e-9, 600_000),
+    }
+    for key, (low, high) in edges.items():
+        for value in (low, high):
+            profile = Profile("edge", **{"publishers": 10_000 if key == "topics" else 1, key: value})  # type: ignore[arg-type]
+            limits.check(profile)
+            assert read_tables({"edge": {k: v for k, v in profile.as_dict().items() if k not in ("name", "burst")}}, "x")
+        for value in (low - 1, high + 1):
+            with pytest.raises(ConfigError):
+                limits.check(Profile("edge", **{key: value}))  # type: ignore[arg-type]
+            with pytest.raises(ConfigError):
+                read_tables({"edge": {key: value}}, "x")
 
 
 def test_a_table_of_the_operators_replaces_the_shipped_one_whole(load: Load) -> None:
