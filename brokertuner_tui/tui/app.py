@@ -130,9 +130,9 @@ class TunerApp(App[int]):
             action = getattr(self.main, f"action_{command.action}", None)
             if action is not None:
                 yield SystemCommand(command.label, command.help, action)
-        for command in super().get_system_commands(screen):
-            if command.title not in ("Quit", "Maximize", "Minimize", "Keys"):
-                yield command
+        for own in super().get_system_commands(screen):
+            if own.title not in ("Quit", "Maximize", "Minimize", "Keys"):
+                yield own
 
     # -- the session ---------------------------------------------------------------------------------------------------
 
@@ -187,7 +187,11 @@ class TunerApp(App[int]):
 
             done = f"{len(model.points)} of {model.total} trials are done and kept. "
             confirmed = model.confirmed is not None and model.confirmed.better
-            lost = "" if confirmed else "The best setting has not been confirmed against the default yet: quitting leaves it at that. "
+            lost = (
+                ""
+                if confirmed
+                else "The best setting has not been confirmed against the default yet: quitting leaves it at that. "
+            )
             text = f"{done}{lost}The broker and its load are ended."
             self.push_screen(Confirm("Stop tuning and quit?", text, "Stop and quit"), self._answered)
 

@@ -75,9 +75,7 @@ class NoColours(LineFilter):
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
         """See `LineFilter`."""
         ground = self._ground() or "#000000"
-        return [
-            Segment(text, _without_colour(style, ground) if style else style, control) for text, style, control in segments
-        ]
+        return [Segment(text, _without_colour(style, ground) if style else style, control) for text, style, control in segments]
 
 
 _DEFAULTS = Style(color=RichColor.default(), bgcolor=RichColor.default())
@@ -101,11 +99,11 @@ def _lightness(color: RichColor | None, otherwise: float) -> float:
     if color is None or color.is_default:
         return otherwise
     red, green, blue = color.get_truecolor()
-    return float(0.2126 * red + 0.7152 * green + 0.0722 * blue) / 255
+    return (0.2126 * red + 0.7152 * green + 0.0722 * blue) / 255
 
 
 def _ratio(one: float, other: float) -> float:
-    high, low = max(one, other) ** 2.2 + 0.05, min(one, other) ** 2.2 + 0.05
+    high, low = (float(lightness**2.2) + 0.05 for lightness in (max(one, other), min(one, other)))
     return high / low
 
 

@@ -39,7 +39,9 @@ COMMANDS: tuple[KeyCommand, ...] = (
     KeyCommand("help", "question_mark", "Help", "Help", "This help."),
     KeyCommand("leave", "q", "Quit", "Quit", "Stop tuning, leave the broker as it was asked for, and quit."),
     KeyCommand("zoom", "z", "Zoom", "Zoom", "Give the pane with the focus the whole screen, or put it back.", footer=False),
-    KeyCommand("details", "enter", "Details", "Details", "Look into what has the focus: a knob, a trial, a line.", footer=False),
+    KeyCommand(
+        "details", "enter", "Details", "Details", "Look into what has the focus: a knob, a trial, a line.", footer=False
+    ),
     KeyCommand("palette", "ctrl+p", "palette", "palette", "All commands and themes, by name.", footer=False),
 )
 BY_ID: Mapping[str, KeyCommand] = {command.id: command for command in COMMANDS}

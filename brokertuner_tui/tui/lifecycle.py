@@ -29,7 +29,10 @@ _SESSION_S = 25.0
 """For the session to stop: broker and load ended, the store closed."""
 _SCREEN_S = 4.0
 """For the screen to close after that; a terminal that is gone may hold it for ever."""
-_RESTORE = "\x1b[<u\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1015l\x1b[?1016l\x1b[?2004l\x1b[?1004l\x1b[?2048l\x1b[?7h\x1b[?1049l\x1b[?25h\x1b[0m"
+_RESTORE = (
+    "\x1b[<u\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1015l\x1b[?1016l"
+    "\x1b[?2004l\x1b[?1004l\x1b[?2048l\x1b[?7h\x1b[?1049l\x1b[?25h\x1b[0m"
+)
 
 
 def check_terminal() -> None:

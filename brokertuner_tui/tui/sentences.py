@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from brokertuner_tui.env.outcome import Verdict
 from brokertuner_tui.knobs.catalogue import Value
-from brokertuner_tui.tui.format import compact, knob_value, milliseconds, percent, per_second, plural
+from brokertuner_tui.tui.format import compact, knob_value, milliseconds, per_second, percent, plural
 from brokertuner_tui.tuning import events
 from brokertuner_tui.tuning.events import Event, State, TrialFinished, TrialKind
 
@@ -29,6 +29,8 @@ class LogLine:
     text: str
     detail: str = ""
     trial: int | None = None
+    brief: str = ""
+    """The same with what came of it first, for a line that is too narrow for all of it."""
 
 
 def describe(event: Event, model: Model) -> LogLine | None:
@@ -101,8 +103,9 @@ def _trial(event: TrialFinished, model: Model) -> LogLine:
         if window.expected and count / max(window.expected, 1) > 0.005:
             bad += f"{percent(count / window.expected)} {word}, "
     result = f"{bad}{per_second(window.on_time_per_s)} on time ({words})"
-    text = f"{head}   {what}   {result}" if not bad else f"{head}   {result}   {what}"
-    return LogLine(event.at, glyph, tone, text, trial=event.trial)
+    brief = f"{head}   {result}   {what}"
+    text = brief if bad else f"{head}   {what}   {result}"
+    return LogLine(event.at, glyph, tone, text, trial=event.trial, brief=brief)
 
 
 def _broker(event: events.BrokerChanged, model: Model) -> LogLine:

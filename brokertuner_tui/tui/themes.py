@@ -85,7 +85,10 @@ def read_theme(path: Path) -> Theme:
     if "primary" not in colors:
         raise ConfigError(str(path), "colors.primary", None, "is missing: every theme needs one")
     roles = {key: colors.pop(key) for key in ROLES if key in colors}
-    return Theme(name=path.stem, dark=dark, variables={**variables, **roles}, **colors)
+    theme = Theme(name=path.stem, primary=colors.pop("primary"), dark=dark, variables={**variables, **roles})
+    for key, value in colors.items():
+        setattr(theme, key, value)
+    return theme
 
 
 def _table(path: Path, data: dict[str, object], key: str) -> dict[str, str]:

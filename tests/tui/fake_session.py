@@ -27,9 +27,7 @@ from brokertuner_tui.workload.load import LoadStatus
 from brokertuner_tui.workload.profile import Profile
 from brokertuner_tui.workload.window import Window
 
-FANOUT = Profile(
-    "fanout", publishers=1, subscribers=100, topics=1, qos=1, rate=500, window=1000, client_rtt_ms=50, slo_ms=10
-)
+FANOUT = Profile("fanout", publishers=1, subscribers=100, topics=1, qos=1, rate=500, window=1000, client_rtt_ms=50, slo_ms=10)
 VERSION = (2, 0, 21)
 START = 1_700_000_000.0
 
@@ -49,7 +47,9 @@ def window_for(setting: dict[str, Value], noise: float = 0.0, profile: Profile =
     if capacity < offered:
         lost_share = min(0.9, max(0.0, 0.75 - queued / 2000))
     received = min(offered, capacity) * (1 - lost_share) * (1 + noise)
-    on_time_share = 1.0 if capacity > 1.05 * offered else max(0.0, (capacity / offered - 0.85) * 4) if capacity > offered else 0.0
+    on_time_share = (
+        1.0 if capacity > 1.05 * offered else max(0.0, (capacity / offered - 0.85) * 4) if capacity > offered else 0.0
+    )
     p50 = (0.46 if setting["set_tcp_nodelay"] else 0.7) if on_time_share else 900.0 * offered / capacity
     on_time = int(received * on_time_share)
     histogram = tuple(
@@ -97,7 +97,9 @@ class Simulation:
     def start(self) -> list[Event]:
         """The run has begun."""
         self.state = State.TUNING
-        self.last_applied = applied({}, self.knobs, self.pid, None) if False else applied(self.knobs, self.knobs, self.pid, None)
+        self.last_applied = (
+            applied({}, self.knobs, self.pid, None) if False else applied(self.knobs, self.knobs, self.pid, None)
+        )
         return [
             events.RunStarted(
                 self.at, "20260417-120312-7f3a", "slo", "fanout", self.profile, VERSION, "managed", "127.0.0.1", 41_883,
@@ -354,9 +356,7 @@ class FakeSession:
                 self._change(simulation.knobs, "restarted by the operator", restart=True)
             case commands.RestartLoad():
                 simulation.load_restarts += 1
-                self._put(
-                    events.LoadChanged(time.time(), "load restarted by the operator", FANOUT, simulation.load_restarts)
-                )
+                self._put(events.LoadChanged(time.time(), "load restarted by the operator", FANOUT, simulation.load_restarts))
             case commands.ApplyBest():
                 self._enter(State.PAUSED, "the best was asked for")
                 self._change(simulation.best_knobs, f"the best so far, of trial {simulation.best_trial}")

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
-from brokertuner_tui.env.outcome import Verdict
+from brokertuner_tui.env.outcome import Outcome, Verdict
 from brokertuner_tui.knobs.catalogue import BY_NAME, NAMES, inert
 from brokertuner_tui.tui import ink
 from brokertuner_tui.tui.format import DASH, grouped, in_bytes, knob_value, milliseconds, per_second, percent, range_text
@@ -19,13 +19,14 @@ from brokertuner_tui.tui.ink import ACCENT, BEST, BOLD, HAND, QUIET, TONES, WORS
 from brokertuner_tui.tui.model import Model
 from brokertuner_tui.tui.screens.dialog import Dialog
 from brokertuner_tui.tui.sentences import LogLine
+from brokertuner_tui.tui.widgets.agent import AgentPane
 from brokertuner_tui.tui.widgets.goodput import GoodputPane
 from brokertuner_tui.tui.widgets.knobs import GLYPHS, KnobTable, range_bar
 from brokertuner_tui.tui.widgets.latency import LatencyPane
 from brokertuner_tui.tui.widgets.log import EventLog, time_text
-from brokertuner_tui.tui.widgets.agent import AgentPane
 from brokertuner_tui.tui.widgets.pane import Pane
 from brokertuner_tui.tuning.events import TrialFinished
+from brokertuner_tui.workload.window import Window
 
 _HISTORY = 200
 
@@ -64,7 +65,11 @@ def knob_details(name: str, model: Model) -> Content:
         ("best", DASH if best is None else knob_value(name, best, long=True), BEST if best != default else ""),
         ("range", range_text(knob), ""),
         ("applies", f"{GLYPHS[knob.applies]} by {knob.applies}", ""),
-        ("pinned", knob_value(name, model.pinned[name]) if name in model.pinned else "no", HAND if name in model.pinned else ""),
+        (
+            "pinned",
+            knob_value(name, model.pinned[name]) if name in model.pinned else "no",
+            HAND if name in model.pinned else "",
+        ),
     ):
         rows.append(line((f"{label:<9}", QUIET), (text, style)))
     if knob.inert_when:
@@ -99,29 +104,53 @@ def _rate(trial: TrialFinished) -> float:
     return trial.outcome.window.on_time_per_s if trial.outcome.window else 0.0
 
 
+def _window_rows(outcome: Outcome, window: Window) -> list[Content]:
+    percentiles = (
+        ("p50", window.p50_ms),
+        ("p90", window.p90_ms),
+        ("p95", window.p95_ms),
+        ("p99", window.p99_ms),
+        ("max", window.max_ms),
+    )
+    usage = outcome.usage
+    return [
+        line(
+            (per_second(window.on_time_per_s), BOLD),
+            f" on time ±{per_second(2 * window.on_time_stderr)}",
+            (f"   SLO {outcome.profile.slo_ms:g} ms, {window.seconds:.2f} s", QUIET),
+        ),
+        line(
+            f"sent {grouped(window.sent)}   delivered {grouped(window.received)} of {grouped(window.expected)}   "
+            f"on time {grouped(window.on_time)}   late {grouped(window.late)}   lost {grouped(window.lost)}   "
+            f"repeated {grouped(window.duplicated)}"
+        ),
+        line("   ".join(f"{name} {milliseconds(ms)}" for name, ms in percentiles)),
+        line(
+            f"clients {window.clients}   lost connections {window.reconnects}   "
+            f"generator {percent(window.generator_cpu)} of a core"
+        ),
+        line(
+            f"broker CPU {usage.cpu_percent:.0f} % of 1 core   memory {in_bytes(usage.rss_bytes)}   "
+            f"context switches {per_second(usage.ctx_switches_per_s)}"
+        ),
+    ]
+
+
 def trial_details(trial: TrialFinished, model: Model) -> Content:
     """Everything about one trial."""
     outcome, window, agent = trial.outcome, trial.outcome.window, trial.agent
     style = {Verdict.OK: "", Verdict.FAILED: WORSE, Verdict.INCONCLUSIVE: HAND}[outcome.verdict]
-    rows = [line((outcome.verdict, f"{style} bold".strip()), f"  {outcome.reason}" if outcome.reason else "", (f"  {trial.kind}, by {agent.source}", QUIET))]
+    rows = [
+        line(
+            (outcome.verdict, f"{style} bold".strip()),
+            f"  {outcome.reason}" if outcome.reason else "",
+            (f"  {trial.kind}, by {agent.source}", QUIET),
+        )
+    ]
     if agent.why:
         rows.append(line(("why  ", QUIET), agent.why))
     if window is not None:
-        se = 2 * window.on_time_stderr
-        rows += [
-            Content(""),
-            line((per_second(window.on_time_per_s), BOLD), f" on time ±{per_second(se)}", (f"   SLO {outcome.profile.slo_ms:g} ms, {window.seconds:.2f} s", QUIET)),
-            line(
-                f"sent {grouped(window.sent)}   delivered {grouped(window.received)} of {grouped(window.expected)}   "
-                f"on time {grouped(window.on_time)}   late {grouped(window.late)}   lost {grouped(window.lost)}   "
-                f"repeated {grouped(window.duplicated)}"
-            ),
-            line("   ".join(f"{name} {milliseconds(ms)}" for name, ms in (
-                ("p50", window.p50_ms), ("p90", window.p90_ms), ("p95", window.p95_ms), ("p99", window.p99_ms), ("max", window.max_ms)))),
-            line(f"clients {window.clients}   lost connections {window.reconnects}   generator {percent(window.generator_cpu)} of a core"),
-            line(f"broker CPU {outcome.usage.cpu_percent:.0f} % of 1 core   memory {in_bytes(outcome.usage.rss_bytes)}   "
-                 f"context switches {per_second(outcome.usage.ctx_switches_per_s)}"),
-        ]  # fmt: skip
+        rows += [Content(""), *_window_rows(outcome, window)]
     if trial.reward is not None:
         terms = "  ".join(f"{name} {value:+.3f}" for name, value in trial.reward_terms.items())
         rows += [Content(""), line(("reward ", QUIET), (f"{trial.reward:+.3f}", BOLD), (f"   {terms}", QUIET))]
@@ -132,12 +161,19 @@ def trial_details(trial: TrialFinished, model: Model) -> Content:
     )  # fmt: skip
     rows.append(line(("time   ", QUIET), "  ".join(f"{name} {milliseconds(seconds * 1000)}" for name, seconds in spent)))
     if outcome.applied is not None:
-        rows.append(line(("broker ", QUIET), f"{outcome.applied.how}, pid {outcome.applied.pid}, verified: {', '.join(outcome.applied.checks)}"))
+        rows.append(
+            line(
+                ("broker ", QUIET),
+                f"{outcome.applied.how}, pid {outcome.applied.pid}, verified: {', '.join(outcome.applied.checks)}",
+            )
+        )
     rows += [Content(""), line((f"{'knob':<22} {'value':>16} {'default':>12}", QUIET))]
     before = next((other.outcome.knobs for other in model.trials if other.trial == trial.trial - 1), model.defaults)
     for name in NAMES:
         changed = name in trial.changed
-        was = f"  was {knob_value(name, before[name])}" if changed and before.get(name) not in (None, outcome.knobs[name]) else ""
+        was = (
+            f"  was {knob_value(name, before[name])}" if changed and before.get(name) not in (None, outcome.knobs[name]) else ""
+        )
         default = model.defaults.get(name)
         rows.append(
             line(

@@ -42,7 +42,7 @@ class PinBox(Checkbox):
     """Empty when it is off: Textual's own shows a cross then, too, and tells on from off by colour alone."""
 
     @property
-    def BUTTON_INNER(self) -> str:  # type: ignore[override]  # noqa: N802
+    def BUTTON_INNER(self) -> str:  # type: ignore[override]
         """See `Checkbox`."""
         return "✓" if self.value else " "
 

@@ -37,8 +37,9 @@ class MainScreen(Screen[None]):
     """
 
     AUTO_FOCUS = "#knobs"
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (116, "-wide")]
-    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-tiny"), (22, "-short"), (34, "-tall"), (50, "-high")]
+    # Not class variables for mypy: Textual declares them on the instance.
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (116, "-wide")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (22, "-short"), (34, "-tall"), (50, "-high")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [*screen_bindings(), Binding("escape", "back", "Back", show=False)]
 
     def __init__(self, send: Callable[[commands.Command], None], leave: Callable[[], None]) -> None:

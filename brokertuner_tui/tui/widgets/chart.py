@@ -22,7 +22,7 @@ from brokertuner_tui.tui.widgets.goodput import offered_per_s, top_of_scale, tri
 from brokertuner_tui.tuning.events import TrialKind
 
 
-class _Ticks(AxisFormatter):  # type: ignore[misc]  # textual-plot is not typed
+class _Ticks(AxisFormatter):
     """Ticks where we want them, with the app's own figures."""
 
     def get_labels_for_ticks(self, ticks: Sequence[float]) -> list[str]:
@@ -34,7 +34,7 @@ class _Ticks(AxisFormatter):  # type: ignore[misc]  # textual-plot is not typed
         return [min_, max_]
 
 
-class _OpenCanvas(Canvas):  # type: ignore[misc]
+class _OpenCanvas(Canvas):
     """Draws two axes where textual-plot draws a box."""
 
     def draw_rectangle_box(self, x0: int, y0: int, x1: int, y1: int, thickness: int = 2, style: str = "white") -> None:
@@ -45,7 +45,7 @@ class _OpenCanvas(Canvas):  # type: ignore[misc]
         self.set_pixel(0, height - 1, char="└", style=style)
 
 
-class TrialChart(PlotWidget):  # type: ignore[misc]
+class TrialChart(PlotWidget):
     """On-time goodput by trial on fixed axes, with what was delivered, the default, the best, and the trials that fell."""
 
     margin_top = reactive(0)
@@ -141,7 +141,7 @@ class TrialChart(PlotWidget):  # type: ignore[misc]
                 self.scatter(xs, [0.0] * len(xs), marker=marker, marker_style=self._style(role))
         by_hand = [point for point in points if point.kind is TrialKind.MANUAL and point.on_time_per_s is not None]
         if by_hand:
-            xs, ys = [point.trial for point in by_hand], [point.on_time_per_s for point in by_hand]
+            xs, ys = [point.trial for point in by_hand], [point.on_time_per_s or 0.0 for point in by_hand]
             self.scatter(xs, ys, marker="●", marker_style=self._style("hand"))
         best = model.best
         if best is not None and best.outcome.window is not None and points and best.trial >= points[0].trial:

@@ -41,7 +41,8 @@ def key_line(model: Model, knob: str | None, keys: Mapping[str, str], width: int
         # What help and the palette can tell as well goes first; the way to them, and out, stays.
         gone = shown.pop(-3)
         narrowest -= len(keys[gone.id]) + 2 + len(label_for(gone, model, knob, short=True))
-    content, entries = Content(""), []
+    content = Content("")
+    entries: list[Entry] = []
     for short, gap, palette in ((False, "  ", True), (False, "  ", False), (True, "  ", False), (True, " ", False)):
         content, entries = Content(" "), []
         for command in shown:
@@ -99,6 +100,6 @@ class KeyBar(Widget):
     def _keys(self) -> dict[str, str]:
         keys: dict[str, str] = {}
         for active in self.screen.active_bindings.values():
-            if active.binding.id in BY_ID:
+            if active.binding.id is not None and active.binding.id in BY_ID:
                 keys.setdefault(active.binding.id, self.app.get_key_display(active.binding))
         return keys

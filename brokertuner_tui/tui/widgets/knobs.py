@@ -119,7 +119,6 @@ class KnobTable(Listing):
         head = line(*parts)
         return head + note(name, model, width - head.cell_length)
 
-
     def footing(self, model: Model, width: int, height: int) -> list[Content]:
         """See `Listing`: with room, what the knob under the cursor means."""
         knob = BY_NAME[self.knob]

@@ -79,9 +79,9 @@ def _histogram(scale: Scale, window: Window, slo_ms: float, rows: int) -> list[C
     result = []
     for row in range(rows, 0, -1):
         parts: list[Part] = [" " * (_LABEL)]
-        for index, count in enumerate(counts):
-            eighths = round(count / peak * rows * 8) - (row - 1) * 8
-            if count > 0 and row == 1:
+        for index, share in enumerate(counts):
+            eighths = round(share / peak * rows * 8) - (row - 1) * 8
+            if share > 0 and row == 1:
                 eighths = max(eighths, 1)
             block = " " if eighths <= 0 else SPARKS[min(eighths, 8) - 1]
             if index == slo and block == " ":
@@ -140,7 +140,12 @@ def _reference_row(model: Model, window: Window) -> Content:
     if reference is None:
         return Content("")
     better = window.p99_ms < reference.p99_ms
-    return line(("p99 ", QUIET), milliseconds(window.p99_ms), (", with the defaults " if better else ", the defaults ", QUIET), milliseconds(reference.p99_ms))
+    return line(
+        ("p99 ", QUIET),
+        milliseconds(window.p99_ms),
+        (", with the defaults " if better else ", the defaults ", QUIET),
+        milliseconds(reference.p99_ms),
+    )
 
 
 class LatencyPane(Pane):

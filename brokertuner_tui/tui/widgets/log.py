@@ -17,10 +17,11 @@ def time_text(at: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(at))
 
 
-def log_row(entry: LogLine) -> Content:
+def log_row(entry: LogLine, width: int = 1000) -> Content:
     """One line."""
+    text = entry.brief if entry.brief and len(entry.text) + 11 > width else entry.text
     style = TONES[entry.tone]
-    head, gap, rest = entry.text.partition("   ")
+    head, gap, rest = text.partition("   ")
     loud = entry.tone in ("worse", "warning", "best", "hand")
     return line(
         (time_text(entry.at), QUIET),
@@ -62,4 +63,4 @@ class EventLog(Listing):
 
     def row(self, model: Model, index: int, width: int) -> Content:
         """See `Listing`."""
-        return log_row(model.log[index])
+        return log_row(model.log[index], width)

@@ -92,17 +92,21 @@ def _usage(model: Model, width: int, height: int) -> list[Content]:
     room = max(6, width - 4 - 9 - max(len(cpu_scale), len(mem_scale)))
     history = by_second(model.readings, min(room, 110))
     if height >= 9:
-        rows = max(1, min(5, (height - 4) // 2))
+        tall = max(1, min(5, (height - 4) // 2))
         room = min(room, 110)
         return [
-            *_tall("CPU", [cpu for cpu, _ in history], room, rows, 100.0, f"{cpu_text:>8}", cpu_scale),
-            *_tall("mem", [rss for _, rss in history], room, rows, top, f"{mem_text:>8}", mem_scale),
+            *_tall("CPU", [cpu for cpu, _ in history], room, tall, 100.0, f"{cpu_text:>8}", cpu_scale),
+            *_tall("mem", [rss for _, rss in history], room, tall, top, f"{mem_text:>8}", mem_scale),
             line((f"    the last {room} s, from 0", QUIET)),
         ]
+    rows = (
+        ("CPU ", [cpu for cpu, _ in history], 100.0, cpu_text, cpu_scale),
+        ("mem ", [rss for _, rss in history], top, mem_text, mem_scale),
+    )
     return [
-        line(("CPU ", QUIET), (sparkline([cpu for cpu, _ in history], room, 0, 100), "$primary"), f" {cpu_text:>8}", (cpu_scale, QUIET)),
-        line(("mem ", QUIET), (sparkline([rss for _, rss in history], room, 0, top), "$primary"), f" {mem_text:>8}", (mem_scale, QUIET)),
-    ]  # fmt: skip
+        line((label, QUIET), (sparkline(values, room, 0, end), "$primary"), f" {text:>8}", (scale, QUIET))
+        for label, values, end, text, scale in rows
+    ]
 
 
 def _tall(label: str, values: Sequence[float], width: int, rows: int, top: float, text: str, scale: str) -> list[Content]:
