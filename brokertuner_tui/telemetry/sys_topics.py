@@ -133,6 +133,7 @@ class SysTopics:
         self._client.reconnect_delay_set(0.1, 1)  # type: ignore[arg-type]  # it takes fractions; 1 to 120 s is the default
         self._client.connect_timeout = 2.0
         self._client.on_connect = self._connected
+        self._client.on_disconnect = self._disconnected
         self._client.on_message = self._message
 
     def start(self) -> None:
@@ -156,6 +157,10 @@ class SysTopics:
             self._tally.reset()
         if not reason.is_failure:
             client.subscribe(f"{_ROOT}#", qos=0)
+
+    def _disconnected(self, *_: Any) -> None:
+        with self._lock:
+            self._tally.reset()  # what a broker said that is gone is stale at once
 
     def _message(self, _client: mqtt.Client, _user: Any, message: mqtt.MQTTMessage) -> None:
         with self._lock:
