@@ -35,8 +35,10 @@ def guarded(run: Callable[[], object]) -> int:
         sys.stdout.flush()
         return code if isinstance(code, int) else ExitCode.DONE
     except BrokenPipeError:
-        output.drop_stdout()  # `| head` has seen enough
-        return ExitCode.DONE
+        return _read_enough()
+    except SystemExit as end:
+        # Click's own answer to a broken pipe; completion scripts end so, too.
+        return _read_enough() if isinstance(end.__context__, BrokenPipeError) else end.code if isinstance(end.code, int) else 0
     except (KeyboardInterrupt, typer.Abort):
         output.say("interrupted")
         return ExitCode.INTERRUPTED
@@ -48,6 +50,12 @@ def guarded(run: Callable[[], object]) -> int:
         return _misused(error)
     except Exception as error:
         return report(error)
+
+
+def _read_enough() -> int:
+    """`| head` is content, and so are we."""
+    output.drop_stdout()
+    return ExitCode.DONE
 
 
 def report(error: BaseException) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from typing import Protocol
 
+from brokertuner_tui.cli import output
 from brokertuner_tui.cli.signals import StopSignals
 from brokertuner_tui.env.outcome import Verdict
 from brokertuner_tui.errors import ExitCode, TunerError
@@ -53,12 +54,16 @@ class NoGoodTrial(TunerError):
     """All trials are done, and not one of them could be measured."""
 
 
+class ReaderGone(TunerError):
+    """Nobody reads stdout any more; the session was ended in good order."""
+
+
 def drive(session: Session, reporter: Reporter) -> int:
     """Runs `session` to its end; gives the exit code.
 
     Raises:
         TunerError: the session failed.
-        BrokenPipeError: the reader of stdout is gone; the session was ended in good order.
+        ReaderGone: so is the reader of stdout; the session was ended in good order.
     """
     subscription = session.events.subscribe()
     watch = _Watch()
@@ -76,10 +81,11 @@ def drive(session: Session, reporter: Reporter) -> int:
                 break
         session.join(_JOIN_S)
         error = session.error or watch.error()
-        if watch.broken is None:
-            reporter.end(error)
-    if watch.broken is not None:
-        raise watch.broken
+        if not watch.broken:
+            _end(reporter, error, watch)
+    if watch.broken:
+        output.drop_stdout()
+        raise ReaderGone("nobody reads stdout any more: the run was ended before its time, in good order")
     if signals.received is not None:
         return signals.exit_code
     if error is not None:
@@ -93,7 +99,7 @@ class _Watch:
     def __init__(self) -> None:
         self.finished: RunFinished | None = None
         self.stopping = False
-        self.broken: BrokenPipeError | None = None
+        self.broken = False
         self.trials = self.good = 0
 
     def over(self, rest: list[Event], session: Session, reporter: Reporter) -> bool:
@@ -113,16 +119,22 @@ class _Watch:
         return None
 
 
+def _end(reporter: Reporter, error: TunerError | None, watch: _Watch) -> None:
+    try:
+        reporter.end(error)
+    except BrokenPipeError:
+        watch.broken = True
+
+
 def _tell(event: Event, session: Session, reporter: Reporter, watch: _Watch) -> None:
     if isinstance(event, RunFinished):
         watch.finished = event
     elif isinstance(event, TrialFinished):
         watch.trials += 1
         watch.good += event.verdict is Verdict.OK
-    if watch.broken is None:
+    if not watch.broken:
         try:
             reporter.event(event)
-        except BrokenPipeError as error:
-            watch.broken = error
-            watch.stopping = True
+        except BrokenPipeError:
+            watch.broken = watch.stopping = True
             session.send(Stop())

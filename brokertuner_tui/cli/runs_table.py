@@ -111,6 +111,7 @@ def _summary(row: RunRow) -> Table:
 
 def _trials(trials: list[TrialRow]) -> Table:
     table = _table("Trial", "Kind", "Verdict")
+    table.caption, table.caption_justify = "* the best until then", "left"
     for title in ("On time/s", "Delivered/s", "p99 ms", "Reward"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("Applied", no_wrap=True)

@@ -40,7 +40,8 @@ class Display:
         """A sentence, if there is one for it; the progress line follows."""
         before = self._model.log[:1]
         self._model = fold(self._model, (event,))
-        if self._model.log[:1] != before:
+        never_began = isinstance(event, events.RunFinished) and not event.run  # why is the error's to say
+        if self._model.log[:1] != before and not never_began:
             self._print(self._model.log[0])
         self._update()
 
@@ -92,6 +93,8 @@ class Display:
         if finished.default is not None and finished.best is not None and finished.best_knobs is not None:
             output.put_table(comparison_table(finished.default, finished.best))
             output.put_table(knobs_table(finished.best_knobs, self._model.defaults, pinned=self._model.pinned))
+            if self._model.confirmed is not None and not self._model.confirmed.better:
+                output.put("The difference is within the uncertainty of the measurement.\n")
         elif finished.trials:
             output.put("No setting was confirmed against the default.\n")
         if finished.conf_path is not None:

@@ -45,7 +45,12 @@ def conf_text(run: RunRow, trials: Sequence[TrialRow] = ()) -> str:
         UsageError: no trial of the run ended well, or a stored value is not legal.
     """
     knobs, trial = winner(run, trials)
-    return annotated_conf(knobs, version=run.info.mosquitto_version, about=_about(run, trial))
+    about = _about(run, trial)
+    own = defaults(run.info.mosquitto_version)
+    restart = [knob.name for knob in CATALOGUE if knob.applies == "restart" and knobs[knob.name] != own[knob.name]]
+    if restart:
+        about.append(f"A reload of the broker does not apply {', '.join(restart)}: restart it.")
+    return annotated_conf(knobs, version=run.info.mosquitto_version, about=about)
 
 
 def annotated_conf(knobs: Mapping[str, Value], *, version: Version, about: Sequence[str] = ()) -> str:
@@ -87,7 +92,7 @@ def _about(run: RunRow, trial: int | None) -> list[str]:
     lines.append(f"These settings: {_figures(run.best)}")
     if not run.better:
         lines.append("The difference is within the uncertainty of the measurement.")
-    return [*lines, "Most of these settings need a restart of the broker: a reload does not apply them."]
+    return lines
 
 
 def _figures(figure: Measured) -> str:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from brokertuner_tui.cli.headless import NoGoodTrial, drive
+from brokertuner_tui.cli import output
+from brokertuner_tui.cli.headless import NoGoodTrial, ReaderGone, drive
 from brokertuner_tui.env.outcome import Verdict
 from brokertuner_tui.errors import TunerError, UsageError
 from brokertuner_tui.tuning.commands import Stop
@@ -74,9 +75,10 @@ def test_several_signals_are_one_stop() -> None:
     assert session.commands == [Stop()]
 
 
-def test_a_reader_that_is_gone_stops_the_session() -> None:
+def test_a_reader_that_is_gone_stops_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "drop_stdout", lambda: None)  # pytest's stdout is still needed
     session, kept = FakeSession(whole_run(), until_stopped=True), Kept(fail_at=3)
-    with pytest.raises(BrokenPipeError):
+    with pytest.raises(ReaderGone):
         drive(session, kept)
     assert session.commands == [Stop()]
     assert len(kept.events) == 3

@@ -54,6 +54,7 @@ def test_the_winning_config_says_where_it_comes_from(store: Store) -> None:
         "Workload fanout, preset slo, Mosquitto 2.0.21.",
         "Defaults: 0 messages/s on time (95 % interval 0 to 0) of 28,000/s delivered",
         "These settings: 49,900 messages/s on time (95 % interval 49,800 to 50,000) of 50,000/s delivered, p99 1.5 ms",
+        "A reload of the broker does not apply max_inflight_messages, set_tcp_nodelay: restart it.",
         "How many QoS 1 and 2 messages may be on their way to or from one client at once. Default: 20.",
     ):
         assert said in flat

@@ -26,9 +26,9 @@ def launch(
 
     Watch the tuning, pause it, pin knobs, set values by hand.
     """
-    if not (output.is_terminal(sys.stdin) and output.is_terminal(sys.stdout)):
+    if not (output.is_terminal(sys.stdin) and output.is_terminal(sys.stderr)):  # the screen is drawn on stderr
         raise UsageError("launch needs a terminal; without one, use `brokertuner-tui train`")
-    from brokertuner_tui.cli import logs, settings
+    from brokertuner_tui.cli import settings
     from brokertuner_tui.config.workloads import get_workload
 
     loaded = settings.load(
@@ -40,7 +40,6 @@ def launch(
         more={"load.workload": workload, "tuning.preset": preset, "tuning.pin": pin, "agent.device": device},
     )
     chosen = get_workload(loaded, loaded.settings.load.workload)
-    logs.start(to_stderr=False)
     from brokertuner_tui.tui.app import run_app
 
     raise typer.Exit(run_app(loaded, chosen, settings.save_dir_of(loaded)))
