@@ -38,7 +38,7 @@ class BuiltinLoad:
         self._log_path = log_dir / "generator.log"
         self._username, self._password = username, password
         # Names of clients and topics: one generator that takes another's place takes over its sessions.
-        self._token = secrets.token_hex(4)
+        self.token = secrets.token_hex(4)
         self._child: Child | None = None
         self._sock: socket.socket | None = None
         self._lock = threading.Condition()
@@ -82,7 +82,7 @@ class BuiltinLoad:
             self._report, self._heard_at = {}, time.monotonic()
             self._closed = False
         threading.Thread(target=self._read, args=(ours,), name="load-reader", daemon=True).start()
-        fields: dict[str, Any] = {"profile": profile.as_dict(), "host": host, "port": port, "token": self._token}
+        fields: dict[str, Any] = {"profile": profile.as_dict(), "host": host, "port": port, "token": self.token}
         if self._username is not None:
             fields |= {"username": self._username, "password": self._password}
         try:

@@ -24,7 +24,10 @@ class Window:
     on_time: int
     late: int
     lost: int
-    """Deliveries overtaken by a later message of the same publisher at the same subscriber: they will not come any more."""
+    """Deliveries overtaken by a later message of the same publisher at the same subscriber: they will not come any more.
+
+    Counted when that is seen, be it that they were sent before the window; after a drain, those of this window only.
+    """
     missing: int
     """Deliveries of messages sent in this window that were past their SLO at its end and had not come (late or lost)."""
     duplicated: int

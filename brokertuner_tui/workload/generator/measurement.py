@@ -74,7 +74,7 @@ class Measurement:
         return p50, p95, p99
 
     def close(self, now_ns: int, next_seqs: Sequence[int], logs: Sequence[SendLog], clients: int, reconnects: int) -> Window:
-        """Ends the window. After a drain, what has not come is counted as lost.
+        """Ends the window. After a drain, what was sent in it and has not come is lost: `lost` equals `missing`.
 
         The seconds of a drained window end with the last delivery, or where publishers stopped if that was later, so that
         waiting for messages that never come does not thin out the rates.
@@ -106,7 +106,7 @@ class Measurement:
             on_time=counted.on_time,
             late=counted.received - counted.on_time,
             # One that was counted as lost before this window may have come in it.
-            lost=max(0, counted.lost),
+            lost=missing if drained else max(0, counted.lost),
             missing=missing,
             duplicated=counted.duplicated,
             p50_ms=p50,
