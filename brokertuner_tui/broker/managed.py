@@ -33,6 +33,10 @@ class _NotUp(Exception):
         super().__init__(why)
 
 
+class _NotWritten(_NotUp):
+    """The config could not be written: nothing was changed."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Stages:
     """When the parts of an attempt began, time.perf_counter()."""
@@ -49,7 +53,7 @@ class ManagedBroker:
         mosquitto: the program (see `find_mosquitto`).
         folder: for its config, log and data; made if missing, kept at the end (0700; one tuner at a time). What an earlier
             broker saved there is deleted at `start`.
-        port: on 127.0.0.1; 0: a free one, the same until this object is gone.
+        port: on 127.0.0.1; 0: a free one, which stays the same through every restart.
         extra_conf: a config file of the operator's that is included, too (copied at `start`; the knobs win over it). It must
             leave the log where it is and let anonymous clients in.
         restart_stable_s: how long a start may take until it is verified.
@@ -70,7 +74,7 @@ class ManagedBroker:
     ) -> None:
         self._mosquitto = mosquitto
         self._folder = BrokerFolder(folder)
-        self._port = port
+        self._wanted_port = self._port = port
         self._extra_conf = extra_conf
         self._restart_stable_s, self._reload_stable_s, self._stop_s = restart_stable_s, reload_stable_s, stop_s
         self._version: Version | None = None
@@ -155,7 +159,7 @@ class ManagedBroker:
         try:
             return self._bring(how, legal, names)
         except _NotUp as failure:
-            restored, then = self._put_back(before)
+            restored, then = self._put_back(before, touched=not isinstance(failure, _NotWritten))
             raise ApplyFailed(
                 f"the broker did not take the change: {failure.why}; {then}", log=failure.log, restored=restored
             ) from None
@@ -199,9 +203,10 @@ class ManagedBroker:
         return self._good
 
     def _free_port(self) -> int:
+        """The port that was asked for, or the one that was chosen before, or a new choice."""
         if self._port and is_free(_HOST, self._port):
             return self._port
-        if self._port:
+        if self._wanted_port:
             held = holder(self._port)
             raise TunerError(f"the broker cannot listen: {held or f'port {self._port} cannot be had'}")
         try:
@@ -221,7 +226,7 @@ class ManagedBroker:
             try:
                 self._folder.write_knobs(knobs)
             except OSError as error:
-                raise _NotUp(f"its config {self._folder.knob_conf} cannot be written: {error.strerror}", "") from None
+                raise _NotWritten(f"its config {self._folder.knob_conf} cannot be written: {error.strerror}", "") from None
         stages = _Stages(began, time.perf_counter(), 0.0)
         if how in ("start", "restart"):
             self._state("stopping" if how == "restart" else "starting")
@@ -300,14 +305,18 @@ class ManagedBroker:
             nudge.setblocking(False)
             nudge.connect_ex((_HOST, self._port))
 
-    def _put_back(self, good: dict[str, Value]) -> tuple[Applied | None, str]:
-        """Restarts with the last good knobs (a reload cannot raise a memory_limit again); says how it went."""
+    def _put_back(self, good: dict[str, Value], *, touched: bool) -> tuple[Applied | None, str]:
+        """Sees to it that the last good knobs are in force; says how it went.
+
+        By restart, because a reload cannot raise a memory_limit again; if nothing was touched, they only are verified.
+        """
+        untouched = not touched and self.alive() and self._status.knobs is not None
         try:
-            restored = self._bring("restart", good, ())
+            restored = self._bring("none" if untouched else "restart", good, ())
         except _NotUp as failure:
             self._failed(failure.why)
             return None, f"the knobs before could not be put back: {failure.why}"
-        return restored, "the knobs before are back in force"
+        return restored, "the knobs before are still in force" if untouched else "the knobs before are back in force"
 
     def _explain(self, why: str, log: str, knobs: KnobValues) -> str:
         """One line: the broker's own words where it has any, else what they would be."""

@@ -9,6 +9,7 @@ import contextlib
 import secrets
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from brokertuner_tui.mqtt import packets
@@ -38,6 +39,14 @@ class Refused(ProbeError):
 
 class Silent(ProbeError):
     """No answer within the deadline."""
+
+
+@contextlib.contextmanager
+def _mqtt_only() -> Iterator[None]:
+    try:
+        yield
+    except ProtocolError as error:
+        raise Refused(f"the answer is not MQTT: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +80,10 @@ class Probe:
             raise NotListening(f"nothing listens on port {port}") from None
         except OSError as error:
             raise Dropped(f"the connection failed: {error.strerror}") from None
+        if self._socket.getsockname() == self._socket.getpeername():
+            # Nothing listens, and the kernel gave us this very port as our own: connected to ourselves.
+            self._socket.close()
+            raise NotListening(f"nothing listens on port {port}")
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def hello(self) -> Limits:
@@ -84,10 +97,8 @@ class Probe:
         first, body = self._next("no CONNACK came in time")
         if first >> 4 != packets.CONNACK:
             raise Refused(f"packet type {first >> 4} came instead of a CONNACK")
-        try:
+        with _mqtt_only():
             connack = packets.read_connack(body, protocol=_PROTOCOL)
-        except ProtocolError as error:
-            raise Refused(f"the CONNACK is not MQTT: {error}") from None
         if not connack.accepted:
             raise Refused(f"the broker refused the connection (reason code 0x{connack.code:02x})")
         self._is_client = True
@@ -121,22 +132,25 @@ class Probe:
         awaited = {"subscription", "QoS 0 message", "QoS 1 message", "acknowledgement"}
         while awaited:
             first, body = self._next(f"the {' and the '.join(sorted(awaited))} did not come in time")
-            kind = first >> 4
-            if kind == packets.SUBACK:
-                if packets.read_acknowledgement(kind, body, protocol=_PROTOCOL).refused:
-                    raise Refused("the broker refused a subscription")
-                awaited.discard("subscription")
-            elif kind == packets.PUBACK:
-                if packets.read_acknowledgement(kind, body, protocol=_PROTOCOL).refused:
-                    raise Refused("the broker refused a QoS 1 message")
-                awaited.discard("acknowledgement")
-            elif kind == packets.PUBLISH:
-                message = packets.read_publish(first, body, protocol=_PROTOCOL)
-                awaited.discard(f"QoS {message.qos} message")
-                if message.packet_id is not None:
-                    self._send(packets.acknowledgement(packets.PUBACK, message.packet_id))
-            elif kind == packets.DISCONNECT:
-                raise Refused("the broker disconnected the client" + (f" (reason code 0x{body[0]:02x})" if body else ""))
+            with _mqtt_only():
+                awaited.discard(self._take(first, body))
+
+    def _take(self, first: int, body: bytes) -> str:
+        """What has come; empty when it was not asked for."""
+        kind = first >> 4
+        if kind in (packets.SUBACK, packets.PUBACK):
+            name = "subscription" if kind == packets.SUBACK else "QoS 1 message"
+            if packets.read_acknowledgement(kind, body, protocol=_PROTOCOL).refused:
+                raise Refused(f"the broker refused a {name}")
+            return "subscription" if kind == packets.SUBACK else "acknowledgement"
+        if kind == packets.PUBLISH:
+            message = packets.read_publish(first, body, protocol=_PROTOCOL)
+            if message.packet_id is not None:
+                self._send(packets.acknowledgement(packets.PUBACK, message.packet_id))
+            return f"QoS {message.qos} message"
+        if kind == packets.DISCONNECT:
+            raise Refused("the broker disconnected the client" + (f" (reason code 0x{body[0]:02x})" if body else ""))
+        return ""
 
     def takes_payload(self, size: int) -> bool:
         """Whether the broker passes on a payload of `size` bytes, or refuses it for `message_size_limit`.
@@ -149,7 +163,8 @@ class Probe:
         while True:
             first, body = self._next("a QoS 1 message was not acknowledged in time")
             if first >> 4 == packets.PUBACK:
-                answer = packets.read_acknowledgement(packets.PUBACK, body, protocol=_PROTOCOL)
+                with _mqtt_only():
+                    answer = packets.read_acknowledgement(packets.PUBACK, body, protocol=_PROTOCOL)
                 if answer.refused and answer.code != _TOO_LARGE:
                     raise Refused(f"the broker refused a QoS 1 message (reason code 0x{answer.code:02x})")
                 return not answer.refused
@@ -176,17 +191,17 @@ class Probe:
 
     def _next(self, late: str) -> tuple[int, bytes]:
         while True:
+            with _mqtt_only():
+                packet = packets.next_packet(self._buffer)
+            if packet is not None:
+                return packet
             try:
-                if (packet := packets.next_packet(self._buffer)) is not None:
-                    return packet
                 if _QUICK_ACK is not None:
                     self._socket.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
                 self._socket.settimeout(self._left())
                 data = self._socket.recv(65536)
             except TimeoutError:
                 raise Silent(late) from None
-            except ProtocolError as error:
-                raise Refused(f"the answer is not MQTT: {error}") from None
             except OSError as error:
                 raise Dropped(f"the broker closed the connection ({error.strerror})") from None
             if not data:

@@ -238,18 +238,36 @@ def test_a_folder_that_cannot_be_written(mosquitto: Path, make_broker: MakeBroke
 
 
 def test_a_folder_that_can_no_longer_be_written(mosquitto: Path, make_broker: MakeBroker, tmp_path: Path) -> None:
+    """Nothing is touched: the broker goes on as it is."""
     broker = make_broker(mosquitto)
     usual = started(broker)
     pid = broker.status().pid
     included = broker.folder / "conf.d"
     included.rename(tmp_path / "aside")
     included.touch()  # a file where the folder was
-    with pytest.raises(ApplyFailed, match="cannot be written"):
-        broker.apply(usual | {"persistence": True})
+    for change in ({"persistence": True}, {"max_inflight_messages": 5}):
+        with pytest.raises(ApplyFailed, match=r"cannot be written: .*; the knobs before are still in force") as raised:
+            broker.apply(usual | change)
+        assert raised.value.restored is not None
+        assert (raised.value.restored.how, raised.value.restored.pid) == ("none", pid)
+        assert broker.status().state == "listening"
+        assert broker.status().knobs == usual
     included.unlink()
     (tmp_path / "aside").rename(included)
-    assert broker.restart().knobs == usual
-    assert broker.status().pid != pid
+    assert broker.apply(usual | {"persistence": True}).how == "reload"
+
+
+def test_a_chosen_port_is_given_up_between_runs(mosquitto: Path, make_broker: MakeBroker) -> None:
+    broker = make_broker(mosquitto)
+    usual = started(broker)
+    port = broker.port
+    broker.stop()
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+        listener.listen()
+        broker.start(usual)
+        assert broker.port != port
 
 
 def test_two_tuners_in_one_folder(mosquitto: Path, make_broker: MakeBroker, tmp_path: Path) -> None:
