@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import select
 import sys
@@ -19,18 +20,19 @@ from textual.reactive import var
 from textual.screen import Screen
 
 from brokertuner_tui.errors import ExitCode
+from brokertuner_tui.knobs.catalogue import Value
 from brokertuner_tui.tui import filters, themes
 from brokertuner_tui.tui.keys import APP_BINDINGS, COMMANDS, unknown_ids
 from brokertuner_tui.tui.link import SessionLike, SessionLink
-from brokertuner_tui.tui.model import Model, fold, leave
+from brokertuner_tui.tui.model import Model, asked_for, leave
 from brokertuner_tui.tui.options import Options
 from brokertuner_tui.tui.screens.main import MainScreen
-from brokertuner_tui.tuning.commands import Command, Stop
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from brokertuner_tui.config.load import Loaded
+    from brokertuner_tui.tuning.commands import Command
     from brokertuner_tui.workload.profile import Workload
 
 log = logging.getLogger(__name__)
@@ -64,7 +66,7 @@ class TunerApp(App[int]):
         super().__init__()
         self.options = options
         self.link = SessionLink(make_session, self._wake)
-        self.main = MainScreen(self.send_to_session, self.ask_to_leave)
+        self.main = MainScreen(self.send_to_session, self._asked, self.ask_to_leave)
         self.exit_code: int | None = None
         """What the process shall say at its end, if not what the session says."""
         self.crashed = ""
@@ -107,6 +109,9 @@ class TunerApp(App[int]):
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
+        # What has been imported stays; not looking at it again keeps the collector's pauses short.
+        gc.freeze()
+        gc.enable()
         self.link.open()
         self.set_interval(_TICK_S, self._tick)
 
@@ -140,6 +145,9 @@ class TunerApp(App[int]):
         """Hands a command on."""
         self.link.send(command)
 
+    def _asked(self, knob: str, value: Value) -> None:
+        self.model = asked_for(self.model, knob, value)
+
     def _wake(self) -> None:
         """In the session's thread."""
         self.post_message(News())
@@ -158,6 +166,8 @@ class TunerApp(App[int]):
         self._drawn_at = time.monotonic()
         events = self.link.drain()
         if events:
+            from brokertuner_tui.tui.fold import fold
+
             self.model = fold(self.model, events)
         self._leave_if_ended()
 
@@ -180,7 +190,7 @@ class TunerApp(App[int]):
         model = self.model
         if model.leaving:
             self._leave_now()
-        elif self.link.ended or model.state.ended or not model.points:
+        elif self.link.ended or model.ended or not model.points:
             self.stop(None, "the broker and its load are being ended")
         else:
             from brokertuner_tui.tui.screens.confirm import Confirm
@@ -214,6 +224,8 @@ class TunerApp(App[int]):
         self._stop_by = time.monotonic() + _STOP_S
         self.model = leave(self.model, why)
         if not self.link.ended:
+            from brokertuner_tui.tuning.commands import Stop
+
             self.link.send(Stop())
         self._leave_if_ended()
 

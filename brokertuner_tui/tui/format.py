@@ -82,8 +82,8 @@ def plural(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
-def knob_value(name: str, value: Value, *, long: bool = False) -> str:
-    """A knob's value in its unit; `long` adds the meaning of a special one (`0 = no limit`)."""
+def knob_value(name: str, value: Value, *, long: bool = False, brief: bool = False) -> str:
+    """A knob's value in its unit; `long` adds the meaning of a special one (`0 = no limit`), `brief` rounds large counts."""
     knob = BY_NAME[name]
     if knob.type == "bool":
         return "on" if value else "off"
@@ -93,7 +93,8 @@ def knob_value(name: str, value: Value, *, long: bool = False) -> str:
         return f"{value} = {special}" if long and value == 0 else special
     if "bytes" in knob.unit:
         return in_bytes(value) if value >= 10_000 else f"{value} B"
-    return f"{grouped(value)} s" if knob.unit == "seconds" else grouped(value)
+    number = compact(value) if brief and value >= 100_000 else grouped(value)
+    return f"{number} s" if knob.unit == "seconds" else number
 
 
 def range_text(knob: Knob) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from textual.content import Content
 
-from brokertuner_tui.tui.sentences import Tone
+from brokertuner_tui.tui.model import Tone
 
 ACCENT = "$primary"
 QUIET = "$quiet"

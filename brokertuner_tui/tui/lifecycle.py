@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from brokertuner_tui.errors import ExitCode, UsageError
 from brokertuner_tui.tui.format import clock, plural
-from brokertuner_tui.tui.sentences import confirmed_factor
 
 if TYPE_CHECKING:
     from brokertuner_tui.tui.app import TunerApp
@@ -72,6 +71,8 @@ def run(app: TunerApp) -> int:
 
 
 def _say_what_came_of_it(app: TunerApp) -> None:
+    from brokertuner_tui.tui.sentences import confirmed_factor
+
     summary, model = app.link.summary, app.model
     if app.link.error is not None:
         print(app.link.error, file=sys.stderr)

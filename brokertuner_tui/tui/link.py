@@ -11,12 +11,19 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from brokertuner_tui.errors import TunerError
-from brokertuner_tui.tuning.commands import Command, Stop
-from brokertuner_tui.tuning.events import Event, RunFinished, State
-from brokertuner_tui.tuning.stream import EventStream, Subscription
+from brokertuner_tui.tui.lazy import LazyModule
+
+if TYPE_CHECKING:
+    from brokertuner_tui.tuning import commands, events
+    from brokertuner_tui.tuning.commands import Command
+    from brokertuner_tui.tuning.events import Event, RunFinished
+    from brokertuner_tui.tuning.stream import EventStream, Subscription
+else:
+    commands = LazyModule("brokertuner_tui.tuning.commands")
+    events = LazyModule("brokertuner_tui.tuning.events")
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +76,7 @@ class SessionLink:
             with self._lock:
                 self._session, self._subscription = session, subscription
                 early, self._early = self._early, []
-            if any(isinstance(command, Stop) for command in early):
+            if any(isinstance(command, commands.Stop) for command in early):
                 return  # the operator has left already: there is nothing to start
             session.start()
             for command in early:
@@ -77,8 +84,8 @@ class SessionLink:
         except Exception as error:
             log.exception("the session could not be made")
             self._broken = error if isinstance(error, TunerError) else TunerError(f"{type(error).__name__}: {error}")
-            self._failure = RunFinished(
-                time.time(), "", State.FAILED, str(self._broken), 0, 0.0, None, None, None, "nothing", 0, 0, None
+            self._failure = events.RunFinished(
+                time.time(), "", events.State.FAILED, str(self._broken), 0, 0.0, None, None, None, "nothing", 0, 0, None
             )
             self._quietly_wake()
 
@@ -125,7 +132,7 @@ class SessionLink:
         """Asks the session to stop and waits for it; whether it has ended in time."""
         deadline = time.monotonic() + timeout_s
         if not self.ended:
-            self.send(Stop())
+            self.send(commands.Stop())
         if self._opener is not None:
             self._opener.join(max(0.0, deadline - time.monotonic()))
         session = self._session

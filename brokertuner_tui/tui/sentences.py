@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 from brokertuner_tui.env.outcome import Verdict
 from brokertuner_tui.knobs.catalogue import Value
 from brokertuner_tui.tui.format import compact, knob_value, milliseconds, per_second, percent, plural
+from brokertuner_tui.tui.model import LogLine, Model, Tone
 from brokertuner_tui.tuning import events
 from brokertuner_tui.tuning.events import Event, State, TrialFinished, TrialKind
 
-if TYPE_CHECKING:
-    from brokertuner_tui.tui.model import Model
-
-Tone = Literal["plain", "quiet", "better", "worse", "best", "hand", "warning"]
 _NAMED_KNOBS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """One line of the log; `detail` holds what else there is to say (several lines)."""
-
-    at: float
-    glyph: str
-    tone: Tone
-    text: str
-    detail: str = ""
-    trial: int | None = None
-    brief: str = ""
-    """The same with what came of it first, for a line that is too narrow for all of it."""
 
 
 def describe(event: Event, model: Model) -> LogLine | None:

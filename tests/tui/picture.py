@@ -90,8 +90,8 @@ class _Drawing:
     def svg(self) -> str:
         fills = [f'<path fill="{color}" d="{"".join(parts)}"/>' for color, parts in self.fills.items()]
         strokes = [
-            f'<path fill="none" stroke="{color}" stroke-width="{width}" stroke-linecap="{"round" if width == _DOT else "square"}" '
-            f'd="{"".join(parts)}"/>'
+            f'<path fill="none" stroke="{color}" stroke-width="{width}" d="{"".join(parts)}" '
+            f'stroke-linecap="{"round" if width == _DOT else "square"}"/>'
             for (color, width), parts in self.strokes.items()
         ]
         return "\n".join([*fills, *strokes, *self.texts])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import typer
@@ -28,6 +29,8 @@ def launch(
     """
     if not (output.is_terminal(sys.stdin) and output.is_terminal(sys.stderr)):  # the screen is drawn on stderr
         raise UsageError("launch needs a terminal; without one, use `brokertuner-tui train`")
+    # Until the first frame nothing that is imported is garbage; looking for some costs a tenth of the start. The app ends it.
+    gc.disable()
     from brokertuner_tui.cli import settings
     from brokertuner_tui.config.workloads import get_workload
 

@@ -16,9 +16,8 @@ from brokertuner_tui.knobs.catalogue import BY_NAME, NAMES, inert
 from brokertuner_tui.tui import ink
 from brokertuner_tui.tui.format import DASH, grouped, in_bytes, knob_value, milliseconds, per_second, percent, range_text
 from brokertuner_tui.tui.ink import ACCENT, BEST, BOLD, HAND, QUIET, TONES, WORSE, cell, line
-from brokertuner_tui.tui.model import Model
+from brokertuner_tui.tui.model import LogLine, Model
 from brokertuner_tui.tui.screens.dialog import Dialog
-from brokertuner_tui.tui.sentences import LogLine
 from brokertuner_tui.tui.widgets.agent import AgentPane
 from brokertuner_tui.tui.widgets.goodput import GoodputPane
 from brokertuner_tui.tui.widgets.knobs import GLYPHS, KnobTable, range_bar
@@ -156,8 +155,8 @@ def trial_details(trial: TrialFinished, model: Model) -> Content:
         rows += [Content(""), line(("reward ", QUIET), (f"{trial.reward:+.3f}", BOLD), (f"   {terms}", QUIET))]
     times = outcome.timings
     spent = (
-        ("proposed", times.propose_s), ("applied", times.apply_s), ("reconnected", times.reconnect_s), ("settled", times.settle_s),
-        ("measured", times.measure_s), ("learned", times.learn_s), ("recorded", times.record_s),
+        ("proposed", times.propose_s), ("applied", times.apply_s), ("reconnected", times.reconnect_s),
+        ("settled", times.settle_s), ("measured", times.measure_s), ("learned", times.learn_s), ("recorded", times.record_s),
     )  # fmt: skip
     rows.append(line(("time   ", QUIET), "  ".join(f"{name} {milliseconds(seconds * 1000)}" for name, seconds in spent)))
     if outcome.applied is not None:

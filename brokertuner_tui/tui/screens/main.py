@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -11,10 +11,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.screen import Screen
 
-from brokertuner_tui.knobs.catalogue import BY_NAME, Value
-from brokertuner_tui.tui.format import knob_value
+from brokertuner_tui.knobs.catalogue import Value
 from brokertuner_tui.tui.keys import screen_bindings
-from brokertuner_tui.tui.model import Model, asked_for
+from brokertuner_tui.tui.lazy import LazyModule
+from brokertuner_tui.tui.model import Model
 from brokertuner_tui.tui.widgets.agent import AgentPane
 from brokertuner_tui.tui.widgets.goodput import GoodputPane
 from brokertuner_tui.tui.widgets.keybar import KeyBar
@@ -24,8 +24,11 @@ from brokertuner_tui.tui.widgets.log import EventLog
 from brokertuner_tui.tui.widgets.machines import BrokerPane, LoadPane
 from brokertuner_tui.tui.widgets.pane import Pane
 from brokertuner_tui.tui.widgets.status import StatusBar
-from brokertuner_tui.tuning import commands
-from brokertuner_tui.tuning.events import State
+
+if TYPE_CHECKING:
+    from brokertuner_tui.tuning import commands
+else:
+    commands = LazyModule("brokertuner_tui.tuning.commands")
 
 
 class MainScreen(Screen[None]):
@@ -33,6 +36,7 @@ class MainScreen(Screen[None]):
 
     Args:
         send: takes a command for the session.
+        asked: is told of a value that was sent for a knob.
         leave: takes the wish to quit.
     """
 
@@ -42,9 +46,14 @@ class MainScreen(Screen[None]):
     VERTICAL_BREAKPOINTS = [(0, "-tiny"), (22, "-short"), (34, "-tall"), (50, "-high")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [*screen_bindings(), Binding("escape", "back", "Back", show=False)]
 
-    def __init__(self, send: Callable[[commands.Command], None], leave: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        send: Callable[[commands.Command], None],
+        asked: Callable[[str, Value], None],
+        leave: Callable[[], None],
+    ) -> None:
         super().__init__()
-        self._send, self._leave = send, leave
+        self._send, self._asked, self._leave = send, asked, leave
         self.model = Model()
 
     def compose(self) -> ComposeResult:
@@ -83,7 +92,7 @@ class MainScreen(Screen[None]):
     def action_pause(self) -> None:
         """Space."""
         if self._is_there("tune"):
-            self._send(commands.Resume() if self.model.state is State.PAUSED else commands.Pause())
+            self._send(commands.Resume() if self.model.state == "paused" else commands.Pause())
 
     def action_step(self) -> None:
         """s."""
@@ -117,10 +126,10 @@ class MainScreen(Screen[None]):
 
     def _is_there(self, wish: str) -> bool:
         """Whether there is a session to ask; says so if not."""
-        if self.model.run is None and not self.model.state.ended:
+        if self.model.run is None and not self.model.ended:
             self.notify(f"There is no broker yet to {wish} on.", severity="warning", timeout=3)
             return False
-        if self.model.state.ended or self.model.state is State.STOPPING or self.model.leaving:
+        if self.model.ended or self.model.state == "stopping" or self.model.leaving:
             self.notify(f"The run is over: nothing is left to {wish} on.", severity="warning", timeout=3)
             return False
         return True
@@ -141,15 +150,10 @@ class MainScreen(Screen[None]):
             if edit.pin:
                 self._send(commands.Pin(name, edit.value))
             self._send(commands.SetKnob(name, edit.value))
-            self.show(asked_for(self.model, name, edit.value))
             self._asked(name, edit.value)
 
         clients = self.model.sample.load.connected if self.model.sample else 0
         self.app.push_screen(EditKnob(name, self.model, clients), take)
-
-    def _asked(self, name: str, value: Value) -> None:
-        how = BY_NAME[name].applies
-        self.notify(f"{name} = {knob_value(name, value)} is asked for: by {how}, then measured.", timeout=4)
 
     def action_restart_broker(self) -> None:
         """R."""

@@ -76,7 +76,9 @@ class TrialChart(PlotWidget):
         """See `PlotWidget`: ticks, thin ones, and none where there is no axis."""
         if quad in ((2, 0, 0, 0), (0, 2, 0, 0)):
             return str(canvas.get_pixel(x, y)[0])
-        return "┬" if quad == (0, 0, 2, 0) else "┤"
+        if quad == (0, 0, 2, 0):
+            return "┬"
+        return "└" if y >= canvas.size.height - 1 else "┤"
 
     def notify_style_update(self) -> None:
         """The theme has changed."""
@@ -136,10 +138,10 @@ class TrialChart(PlotWidget):
 
     def _marks(self, points: Sequence[Point], model: Model) -> None:
         for verdict, marker, role in ((Verdict.FAILED, "✗", "worse"), (Verdict.INCONCLUSIVE, "?", "quiet")):
-            xs = [point.trial for point in points if point.verdict is verdict]
+            xs = [point.trial for point in points if point.verdict == verdict]
             if xs:
                 self.scatter(xs, [0.0] * len(xs), marker=marker, marker_style=self._style(role))
-        by_hand = [point for point in points if point.kind is TrialKind.MANUAL and point.on_time_per_s is not None]
+        by_hand = [point for point in points if point.kind == TrialKind.MANUAL and point.on_time_per_s is not None]
         if by_hand:
             xs, ys = [point.trial for point in by_hand], [point.on_time_per_s or 0.0 for point in by_hand]
             self.scatter(xs, ys, marker="●", marker_style=self._style("hand"))

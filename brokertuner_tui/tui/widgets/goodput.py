@@ -9,7 +9,6 @@ from textual.containers import Container
 from textual.content import Content
 from textual.widget import Widget
 
-from brokertuner_tui.env.outcome import Verdict
 from brokertuner_tui.tui import ink
 from brokertuner_tui.tui.format import compact, milliseconds, nice_ceiling, per_second, percent, sparkline
 from brokertuner_tui.tui.ink import BEST, BETTER, BOLD, QUIET, WORSE, line
@@ -101,7 +100,7 @@ def spark_line(model: Model, width: int) -> Content:
 
 
 def _mark(point: Point) -> tuple[str, str]:
-    return ("✗", WORSE) if point.verdict is Verdict.FAILED else ("?", QUIET)
+    return ("✗", WORSE) if point.verdict == "failed" else ("?", QUIET)
 
 
 class Summary(Widget):

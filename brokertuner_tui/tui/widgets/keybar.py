@@ -12,12 +12,11 @@ from textual.widget import Widget
 from brokertuner_tui.tui.ink import line
 from brokertuner_tui.tui.keys import BY_ID, COMMANDS, KeyCommand
 from brokertuner_tui.tui.model import Model
-from brokertuner_tui.tuning.events import State
 
 
 def label_for(command: KeyCommand, model: Model, knob: str | None, *, short: bool) -> str:
     """What the key would do now."""
-    if command.id == "pause" and model.state is State.PAUSED:
+    if command.id == "pause" and model.state == "paused":
         return "Resume"
     if command.id == "pin" and knob in model.pinned:
         return "Unpin"
@@ -80,7 +79,7 @@ class KeyBar(Widget):
 
     def show(self, model: Model, knob: str | None) -> None:
         """Takes a new model and the knob under the cursor."""
-        shown = (model.state is State.PAUSED, knob in model.pinned if knob else False)
+        shown = (model.state == "paused", knob in model.pinned if knob else False)
         self._model, self._knob = model, knob
         if shown != self._shown:
             self._shown = shown

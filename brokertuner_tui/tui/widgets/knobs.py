@@ -36,8 +36,8 @@ def note(name: str, model: Model, room: int = 40) -> Content:
         old, new = model.changed[name], model.knobs[name]
         raised = range_share(name, new) > range_share(name, old)
         style = HAND if name in model.by_hand else ACCENT
-        arrow, text = "▲" if raised else "▼", knob_value(name, old)
-        was = "was " if len(text) + 6 + 2 * pinned <= room else ""
+        arrow, text = "▲" if raised else "▼", knob_value(name, old, brief=True)
+        was = "was " if len(text) + 6 + 9 * pinned <= room else ""
         parts.append(line((f"{arrow} {was}{text}", style)))
     elif name in model.by_hand:
         parts.append(line(("● by hand", HAND)))
@@ -98,7 +98,7 @@ class KnobTable(Listing):
         if columns.bar:
             parts.append(cell("range", columns.bar + 1))
         parts += [cell("default", columns.other, right=True), cell("best", columns.other, right=True)]
-        parts.append("  applies   changed" if columns.bar else "    changed")
+        parts.append(" applies   changed" if columns.bar else "   changed")
         return line(*parts).stylize(QUIET)
 
     def row(self, model: Model, index: int, width: int) -> Content:
@@ -112,10 +112,10 @@ class KnobTable(Listing):
         parts: list[Part] = [cell(name, _NAME, faint), cell(text, columns.value, value_style(name, model), right=True), " "]
         if columns.bar:
             parts += [range_bar(name, columns.bar, value, default, best), " "]
-        parts.append(cell(DASH if default is None else knob_value(name, default), columns.other, QUIET, right=True))
-        text = DASH if best is None else knob_value(name, best)
+        parts.append(cell(DASH if default is None else knob_value(name, default, brief=True), columns.other, QUIET, right=True))
+        text = DASH if best is None else knob_value(name, best, brief=True)
         parts.append(cell(text, columns.other, QUIET if best is None or best == default else BEST, right=True))
-        parts.append((f"  {GLYPHS[knob.applies]}" + (f" {knob.applies:<7}" if columns.bar else "") + " ", QUIET))
+        parts.append((f" {GLYPHS[knob.applies]}" + (f" {knob.applies:<7}" if columns.bar else "") + " ", QUIET))
         head = line(*parts)
         return head + note(name, model, width - head.cell_length)
 
@@ -143,4 +143,4 @@ class _Columns:
         if width < _WIDE_FROM:
             return cls(12, 0, 10)
         spare = width - 90
-        return cls(13, min(31, 12 + max(0, spare) // 2), 9 if spare < 20 else 12)
+        return cls(12, min(31, 12 + max(0, spare) // 2), 9 if spare < 20 else 12)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from textual.content import Content
 
@@ -11,7 +12,9 @@ from brokertuner_tui.tui.format import SPARKS, grouped, milliseconds, percent
 from brokertuner_tui.tui.ink import BOLD, HAND, LINE, QUIET, WORSE, Part, line
 from brokertuner_tui.tui.model import Model
 from brokertuner_tui.tui.widgets.pane import Pane
-from brokertuner_tui.workload.window import Window
+
+if TYPE_CHECKING:
+    from brokertuner_tui.workload.window import Window
 
 _LABEL, _VALUE = 4, 9
 _FIRST_DECADE = -1  # 0.1 ms

@@ -7,8 +7,7 @@ import time
 from textual.content import Content
 
 from brokertuner_tui.tui.ink import BOLD, QUIET, TONES, line
-from brokertuner_tui.tui.model import Model
-from brokertuner_tui.tui.sentences import LogLine
+from brokertuner_tui.tui.model import LogLine, Model
 from brokertuner_tui.tui.widgets.listing import Listing
 
 

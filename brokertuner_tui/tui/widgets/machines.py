@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from brokertuner_tui.broker.interface import Applied, BrokerStatus
 from brokertuner_tui.tui import ink
 from brokertuner_tui.tui.format import DASH, clock, in_bytes, milliseconds, nice_ceiling, per_second, sparkline, version_text
 from brokertuner_tui.tui.ink import BETTER, BOLD, HAND, QUIET, WORSE, Part, line
 from brokertuner_tui.tui.model import Model, Reading
 from brokertuner_tui.tui.widgets.pane import Pane
+
+if TYPE_CHECKING:
+    from brokertuner_tui.broker.interface import Applied, BrokerStatus
 
 _STATES = {
     "listening": ("●", BETTER),

@@ -11,27 +11,26 @@ from brokertuner_tui.tui import ink
 from brokertuner_tui.tui.format import clock, plural, version_text
 from brokertuner_tui.tui.ink import BEST, BOLD, QUIET, line
 from brokertuner_tui.tui.model import Model
-from brokertuner_tui.tuning.events import State
 
 _BADGES = {
-    State.STARTING: "▶ STARTING",
-    State.TUNING: "▶ TUNING",
-    State.STEPPING: "▶ ONE TRIAL",
-    State.PAUSED: "‖ PAUSED",
-    State.CONFIRMING: "◆ CONFIRMING",
-    State.STOPPING: "■ STOPPING",
-    State.COMPLETED: "✓ COMPLETED",
-    State.CANCELLED: "■ STOPPED",
-    State.FAILED: "✗ FAILED",
+    "starting": "▶ STARTING",
+    "tuning": "▶ TUNING",
+    "stepping": "▶ ONE TRIAL",
+    "paused": "‖ PAUSED",
+    "confirming": "◆ CONFIRMING",
+    "stopping": "■ STOPPING",
+    "completed": "✓ COMPLETED",
+    "cancelled": "■ STOPPED",
+    "failed": "✗ FAILED",
 }
 _BAR = 10
 
 
 def alarm(model: Model) -> str:
     """`paused`, `failed` or nothing: which of the two states has the whole line."""
-    if model.state is State.FAILED or model.broker_down:
+    if model.state == "failed" or model.broker_down:
         return "failed"
-    return "paused" if model.state is State.PAUSED and not model.leaving else ""
+    return "paused" if model.state == "paused" and not model.leaving else ""
 
 
 def status_line(model: Model, now: float, width: int) -> Content:
@@ -42,8 +41,8 @@ def status_line(model: Model, now: float, width: int) -> Content:
         badge, words = "■ LEAVING", f"{model.leaving}   q again to leave at once"
     elif model.broker_down:
         badge, words = "○ BROKER DOWN", model.broker_down
-    elif model.state is State.FAILED:
-        badge, words = _BADGES[State.FAILED], f"{model.reason}   q to leave"
+    elif model.state == "failed":
+        badge, words = _BADGES["failed"], f"{model.reason}   q to leave"
     else:
         badge, words = _BADGES[model.state], ""
     badge_part = f" {badge} " if filled else (f" {badge} ", "$on-badge on $primary bold")
@@ -61,7 +60,7 @@ def _doing(model: Model, now: float, width: int) -> list[Content]:
     parts = []
     if model.points or model.phase:
         number = model.phase.trial if model.phase else model.points[-1].trial
-        if model.state is State.CONFIRMING:
+        if model.state == "confirming":
             step = model.confirming
             parts.append(line(f"window {step.done + 1} of {step.total}" if step else "default and best in turns"))
         elif width >= 110:
@@ -70,10 +69,11 @@ def _doing(model: Model, now: float, width: int) -> list[Content]:
             parts.append(line("trial ", (str(number), BOLD), f"/{model.total}"))
     if model.phase is not None:
         parts.append(_phase(model, now, width))
-    elif model.state is State.PAUSED:
+    elif model.state == "paused":
         parts.append(_paused(model, width))
-    elif model.state is State.STARTING:
-        parts.append(line(("the broker and its load come up", QUIET)))
+    elif model.state == "starting":
+        what = "the agent gets ready" if model.load else "the broker and its load come up"
+        parts.append(line((what, QUIET)))
     elif model.finished is not None:
         parts.append(line("q to leave"))
     return parts
