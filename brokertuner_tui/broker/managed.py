@@ -123,12 +123,11 @@ class ManagedBroker:
             TunerError: the program is not Mosquitto, the port is taken, or the folder cannot be written or is in use.
         """
         legal = check_all(knobs)
-        if self._child is not None:
+        if self._good is not None or self._child is not None:
             raise TunerError("the broker was started before: stop it first")
         version = self.version
         self._port = self._free_port()
         self._folder.open(_HOST, self._port, self._extra_conf)
-        self._good = None
         self._status = BrokerStatus("stopped", _HOST, self._port, None, None, version, 0, None, None)
         try:
             return self._bring("start", legal, ())
@@ -195,10 +194,11 @@ class ManagedBroker:
         """Ends the broker: TERM, a deadline, KILL. May be called again."""
         self._end_child()
         self._folder.close()
+        self._good = None
         self._status = replace(self._status, state="stopped", pid=None, started_at=None, knobs=None, error="")
 
     def _started(self) -> dict[str, Value]:
-        if self._good is None or self._child is None:
+        if self._good is None:
             raise TunerError("the broker is not started")
         return self._good
 
@@ -231,6 +231,8 @@ class ManagedBroker:
         if how in ("start", "restart"):
             self._state("stopping" if how == "restart" else "starting")
             self._end_child()
+            with contextlib.suppress(OSError):  # a log that stays large is no reason to stay down
+                self._folder.log.rotate()
         stages = replace(stages, stopped=time.perf_counter())
         mark = self._folder.log.end()
         try:
@@ -276,7 +278,6 @@ class ManagedBroker:
         return applied
 
     def _spawn(self, *, restarts: int) -> Child:
-        self._folder.log.rotate()
         try:
             self._child = Child(
                 [self._mosquitto, "-c", self._folder.main_conf], log_path=self._folder.log.path, cwd=self._folder.path

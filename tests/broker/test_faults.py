@@ -321,6 +321,31 @@ def test_a_large_log_is_moved_aside(mosquitto: Path, make_broker: MakeBroker) ->
     assert broker.apply(usual | {"max_inflight_messages": 5}).how == "restart"
 
 
+def test_what_is_said_right_after_the_log_was_moved_counts(mosquitto: Path, make_broker: MakeBroker) -> None:
+    broker = make_broker(mosquitto)
+    usual = started(broker)
+    assert broker.log_path is not None
+    with open(broker.log_path, "ab") as log:
+        log.write(b"x" * (9 * 1024 * 1024))
+    (broker.folder / "conf.d" / "zz.conf").write_text("bogus 1\n")
+    with pytest.raises(ApplyFailed, match="Unknown configuration variable"):
+        broker.restart()
+    (broker.folder / "conf.d" / "zz.conf").unlink()
+    assert broker.restart().knobs == usual
+
+
+def test_a_program_that_is_gone(mosquitto: Path, make_broker: MakeBroker, tmp_path: Path) -> None:
+    program = wrapper(tmp_path / "mosquitto", mosquitto, 'exec "$mosquitto" "$@"')
+    broker = make_broker(program)
+    usual = started(broker)
+    program.rename(tmp_path / "elsewhere")
+    with pytest.raises(ApplyFailed, match=r"cannot be run: No such file or directory; the knobs before could not be put back"):
+        broker.apply(usual | {"max_inflight_messages": 5})
+    assert broker.status().state == "failed"
+    (tmp_path / "elsewhere").rename(program)
+    assert broker.restart().knobs == usual
+
+
 def test_nothing_outlives_a_killed_tuner(mosquitto: Path, tmp_path: Path) -> None:
     code = """
 import sys, time
