@@ -72,6 +72,7 @@ class TunerApp(App[int]):
         self.crashed = ""
         self._loaded_themes = themes.load_themes(options.theme_folders)
         self.no_color = options.no_colour
+        self._theme_problem = [problem] if (problem := self._choose_theme()) else []
         self._own_filters: list[LineFilter] = []
         if options.no_colour:
             self._own_filters.append(filters.NoColours(lambda: self.current_theme.background))
@@ -87,19 +88,23 @@ class TunerApp(App[int]):
         """See `App`."""
         return self.main
 
-    def on_mount(self) -> None:
-        """See `App`."""
+    def _choose_theme(self) -> str:
+        """Brings the wanted theme into force, before any style is worked out; gives what was wrong with the wish."""
         for theme in self._loaded_themes.themes:
             self.register_theme(theme)
-        problems = list(self._loaded_themes.problems)
+        wanted, problem = self.options.theme, ""
         if self.options.no_colour and "mono" in self.available_themes:
-            self.theme = "mono"  # the filter reads faint and filled off its greys
-        elif self.options.theme in self.available_themes:
-            self.theme = self.options.theme
-        else:
+            wanted = "mono"  # the filter reads faint and filled off its greys
+        elif wanted not in self.available_themes:
             known = ", ".join(theme.name for theme in self._loaded_themes.themes)
-            problems.append(f"tui.theme = {self.options.theme!r}: there is no such theme; known are {known}")
-            self.theme = themes.FALLBACK if themes.FALLBACK in self.available_themes else "textual-dark"
+            problem = f"tui.theme = {wanted!r}: there is no such theme; known are {known}"
+            wanted = themes.FALLBACK if themes.FALLBACK in self.available_themes else "textual-dark"
+        self.theme = wanted
+        return problem
+
+    def on_mount(self) -> None:
+        """See `App`."""
+        problems = [*self._loaded_themes.problems, *self._theme_problem]
         problems += [f"tui.keymap.{name}: there is no such key command" for name in unknown_ids(self.options.keymap)]
         self.set_keymap(dict(self.options.keymap))
         if problems:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
@@ -31,6 +32,10 @@ else:
     commands = LazyModule("brokertuner_tui.tuning.commands")
 
 
+_WIDE, _TALL = 116, 34
+"""Columns and lines from which there is room for boxes."""
+
+
 class MainScreen(Screen[None]):
     """The panes, and the operator's actions.
 
@@ -42,8 +47,8 @@ class MainScreen(Screen[None]):
 
     AUTO_FOCUS = "#knobs"
     # Not class variables for mypy: Textual declares them on the instance.
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (116, "-wide")]  # noqa: RUF012
-    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (22, "-short"), (34, "-tall"), (50, "-high")]  # noqa: RUF012
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (22, "-short"), (_TALL, "-tall"), (50, "-high")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [*screen_bindings(), Binding("escape", "back", "Back", show=False)]
 
     def __init__(
@@ -53,6 +58,9 @@ class MainScreen(Screen[None]):
         leave: Callable[[], None],
     ) -> None:
         super().__init__()
+        # Textual finds the size out after it has laid everything out once; a guess saves doing that twice.
+        width, height = shutil.get_terminal_size()
+        self.set_class(width >= _WIDE, "-wide").set_class(height >= _TALL, "-tall").set_class(width < _WIDE, "-narrow")
         self._send, self._asked, self._leave = send, asked, leave
         self.model = Model()
 
