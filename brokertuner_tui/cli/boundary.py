@@ -32,7 +32,7 @@ def guarded(run: Callable[[], object]) -> int:
     """Runs a command; gives the exit code."""
     try:
         code = run()
-        sys.stdout.flush()
+        output.put("")
         return code if isinstance(code, int) else ExitCode.DONE
     except BrokenPipeError:
         return _read_enough()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rich import box
 from rich.table import Table
 
+from brokertuner_tui.cli.tables import add_numbers, new_table
 from brokertuner_tui.knobs.catalogue import CATALOGUE, Value
 from brokertuner_tui.store.export import shown
 from brokertuner_tui.tuning.events import Measured
@@ -14,17 +14,15 @@ from brokertuner_tui.tuning.events import Measured
 
 def comparison_table(default: Measured, best: Measured) -> Table:
     """What the confirming windows say."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("", no_wrap=True)
-    for title in ("On time/s", "95 % interval", "Of what was delivered", "Delivered/s", "p99 ms", "Windows"):
-        table.add_column(title, justify="right", no_wrap=True)
+    table = new_table("")
+    add_numbers(table, "On time/s", "95 % interval", "Delivered/s", "On time", "p99 ms", "Windows")
     for name, figure in (("default", default), ("best", best)):
         table.add_row(
             name,
             f"{figure.on_time_per_s:,.0f}",
             f"{figure.low:,.0f} to {figure.high:,.0f}",
-            f"{100 * figure.on_time_share:.1f} %" if figure.on_time_share == figure.on_time_share else "",
             f"{figure.received_per_s:,.0f}",
+            f"{100 * figure.on_time_share:.1f} %" if figure.on_time_share == figure.on_time_share else "",
             f"{figure.p99_ms:.4g}" if figure.p99_ms == figure.p99_ms else "",
             str(figure.windows),
         )
@@ -35,10 +33,8 @@ def knobs_table(
     best: Mapping[str, Value], default: Mapping[str, Value], *, title: str = "best", pinned: Mapping[str, Value] | None = None
 ) -> Table:
     """The knobs that differ from the default, and those that were pinned."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("Knob", no_wrap=True)
-    table.add_column("Default", justify="right", no_wrap=True)
-    table.add_column(title.capitalize(), justify="right", no_wrap=True)
+    table = new_table("Knob")
+    add_numbers(table, "Default", title.capitalize())
     table.add_column("Applied by", no_wrap=True)
     for knob in CATALOGUE:
         if knob.name not in best:

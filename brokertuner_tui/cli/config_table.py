@@ -7,11 +7,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from rich import box
 from rich.console import Group
 from rich.table import Table
 
 from brokertuner_tui.cli.boundary import without_secrets
+from brokertuner_tui.cli.tables import new_table
 from brokertuner_tui.config.load import Loaded
 from brokertuner_tui.config.workloads import DEFAULT
 
@@ -67,7 +67,7 @@ def _toml(value: Any) -> str:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
+    table = new_table()
     for column in columns:
         table.add_column(column, overflow="fold")
     return table

@@ -7,24 +7,37 @@ import io
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
+
+from brokertuner_tui.errors import TunerError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 PROGRAM = "brokertuner-tui"
+_WIDE = 120
 _PIPE_WIDTH = 160
 """Columns of a table that goes into a file or a pipe: nothing shall be cut off there."""
 
 
 def put(text: str) -> None:
-    """Writes `text` to stdout, now.
+    """Writes `text` to stdout, now; a program that was started without one writes nowhere.
 
     Raises:
         BrokenPipeError: nobody reads any more.
+        TunerError: it cannot be written (a full disk).
     """
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    stream: TextIO | None = sys.stdout
+    if stream is None:
+        return
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        drop_stdout()
+        raise TunerError(f"cannot write to stdout: {error.strerror or error}") from error
 
 
 def put_json(value: Any) -> None:
@@ -32,17 +45,23 @@ def put_json(value: Any) -> None:
     put(json.dumps(value, allow_nan=False, ensure_ascii=False) + "\n")
 
 
-def put_table(renderable: RenderableType) -> None:
-    """A table (or whatever Rich can draw) on stdout."""
-    console = console_for(sys.stdout)
-    with console.capture() as captured:
+def put_table(*renderables: RenderableType) -> None:
+    """Tables (or whatever Rich can draw) on stdout."""
+    drawn = io.StringIO()
+    console = console_for(drawn, like=sys.stdout)
+    for renderable in renderables:
         console.print(renderable)
-    put("\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n")
+    put("\n".join(line.rstrip() for line in drawn.getvalue().strip("\n").splitlines()) + "\n")
+
+
+def is_wide() -> bool:
+    """Whether there is room for tables of some 120 columns on stdout."""
+    return console_for(sys.stdout).width >= _WIDE
 
 
 def say(text: str) -> None:
     """One line on stderr, or none if that is gone."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, AttributeError):
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
 
@@ -50,6 +69,11 @@ def say(text: str) -> None:
 def complain(text: str) -> None:
     """An error on stderr: `brokertuner-tui: error: ...`."""
     say(f"{PROGRAM}: error: {text}")
+
+
+def one_line(text: str) -> str:
+    """`text` without what could move the cursor or begin a line: names are the operator's."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def is_terminal(stream: Any) -> bool:
@@ -60,20 +84,28 @@ def is_terminal(stream: Any) -> bool:
         return False
 
 
-def console_for(stream: Any) -> Console:
-    """Rich's console on `stream`; it falls silent, and raises nothing, when the reader is gone."""
+def console_for(stream: Any, like: Any = None) -> Console:
+    """Rich's console on `stream` (drawing as for `like`); it falls silent, and raises nothing, when the reader is gone."""
+    on_terminal = is_terminal(stream if like is None else like)
     from rich.console import Console
 
     class Quiet(Console):
         def on_broken_pipe(self) -> None:
             self.quiet = True
 
-    return Quiet(file=stream, width=None if is_terminal(stream) else _PIPE_WIDTH, highlight=False, emoji=False, markup=False)
+    return Quiet(
+        file=stream,
+        force_terminal=on_terminal,
+        width=None if on_terminal else _PIPE_WIDTH,
+        highlight=False,
+        emoji=False,
+        markup=False,
+    )
 
 
 def drop_stdout() -> None:
     """After a broken pipe: what is still in the buffer goes nowhere, so that the interpreter does not complain at its end."""
-    with contextlib.suppress(OSError, ValueError, io.UnsupportedOperation):
+    with contextlib.suppress(OSError, ValueError, AttributeError, io.UnsupportedOperation):
         sink = os.open(os.devnull, os.O_WRONLY)
         os.dup2(sink, sys.stdout.fileno())
         os.close(sink)

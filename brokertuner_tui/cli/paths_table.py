@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich import box
 from rich.table import Table
 
 from brokertuner_tui import paths
 from brokertuner_tui.broker.find import find_mosquitto
 from brokertuner_tui.cli.settings import save_dir_of
+from brokertuner_tui.cli.tables import new_table
 from brokertuner_tui.config.load import Loaded
 from brokertuner_tui.errors import TunerError
 
@@ -23,8 +23,7 @@ def as_data(loaded: Loaded) -> dict[str, str | list[str] | None]:
 
 def as_table(loaded: Loaded) -> Table:
     """A row a path, and whether it is there."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("What", no_wrap=True)
+    table = new_table("What")
     table.add_column("Path", overflow="fold")
     table.add_column("", no_wrap=True)
     for name, path in _all(loaded).items():

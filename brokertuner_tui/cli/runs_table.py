@@ -5,13 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from brokertuner_tui.cli import output
 from brokertuner_tui.cli.comparison import comparison_table, knobs_table
+from brokertuner_tui.cli.output import one_line
 from brokertuner_tui.cli.runs_read import WholeRun
+from brokertuner_tui.cli.tables import add_numbers, new_table
 from brokertuner_tui.errors import UsageError
 from brokertuner_tui.knobs.catalogue import defaults
 from brokertuner_tui.store.export import run_data, winner
@@ -44,20 +46,15 @@ def list_entry(row: RunRow) -> dict[str, Any]:
 
 def list_table(rows: list[RunRow]) -> Table:
     """A row a run."""
-    table = _table("Run", "Started", "State", "Workload", "Preset")
-    for title in ("Trials", "Default on time", "Best on time"):
-        table.add_column(title, justify="right", no_wrap=True)
+    is_wide = output.is_wide()
+    table = new_table("Run", *(["Started"] if is_wide else []), "State", "Workload", "Preset")
+    add_numbers(table, "Trials", "Default", "Best")
     for row in rows:
-        table.add_row(
-            row.id,
-            local(row.info.started_at),
-            row.state,
-            one_line(row.info.workload),
-            row.info.preset,
-            str(row.trials),
-            _rate(row.default),
-            _rate(row.best) + ("" if row.better in (None, True) else " ?"),
-        )
+        started = [local(row.info.started_at)] if is_wide else []
+        unsure = "" if row.better in (None, True) else " ?"
+        workload = one_line(row.info.workload)
+        figures = (str(row.trials), _rate(row.default), _rate(row.best) + unsure)
+        table.add_row(row.id, *started, row.state, workload, row.info.preset, *figures)
     return table
 
 
@@ -110,24 +107,29 @@ def _summary(row: RunRow) -> Table:
 
 
 def _trials(trials: list[TrialRow]) -> Table:
-    table = _table("Trial", "Kind", "Verdict")
+    is_wide = output.is_wide()
+    table = new_table("Trial", "Kind", "Verdict")
     table.caption, table.caption_justify = "* the best until then", "left"
-    for title in ("On time/s", "Delivered/s", "p99 ms", "Reward"):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("Applied", no_wrap=True)
-    table.add_column("Changed, or what went wrong", overflow="fold")
+    add_numbers(table, "On time/s", *(["Delivered/s"] if is_wide else []), "p99 ms", "Reward")
+    if is_wide:
+        table.add_column("Applied", no_wrap=True)
+    table.add_column("Changed, or went wrong", overflow="fold")
     for trial in trials:
-        window = trial.window
+        window, applied = trial.window, trial.applied
+        on_time, delivered, p99 = ("", "", "")
+        if window is not None:
+            on_time, delivered = f"{window.on_time_per_s:,.0f}", f"{window.received_per_s:,.0f}"
+            p99 = f"{window.p99_ms:.4g}" if window.received else ""
         changes = ", ".join(f"{name}={_value(trial.knobs[name])}" for name in trial.changed if name in trial.knobs)
         table.add_row(
             f"{trial.number}{' *' if trial.number == trial.best_trial else ''}",
             trial.kind,
             trial.verdict,
-            "" if window is None else f"{window.on_time_per_s:,.0f}",
-            "" if window is None else f"{window.received_per_s:,.0f}",
-            "" if window is None or window.p99_ms != window.p99_ms else f"{window.p99_ms:.4g}",
+            on_time,
+            *([delivered] if is_wide else []),
+            p99,
             "" if trial.reward is None else f"{trial.reward:.3f}",
-            "" if trial.applied is None else f"{trial.applied.how}, {1000 * trial.applied.total_s:.0f} ms",
+            *([("" if applied is None else f"{applied.how}, {1000 * applied.total_s:.0f} ms")] if is_wide else []),
             one_line(trial.reason or changes),
         )
     return table
@@ -142,17 +144,5 @@ def local(at: float) -> str:
     return datetime.fromtimestamp(at).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def one_line(text: str) -> str:
-    """`text` without what could move the cursor or begin a line: names are the operator's."""
-    return "".join(character if character.isprintable() else " " for character in text)
-
-
 def _rate(figure: Measured | None) -> str:
     return "" if figure is None else f"{figure.on_time_per_s:,.0f}/s"
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column, no_wrap=True)
-    return table

@@ -9,7 +9,7 @@ from typing import Any
 
 from brokertuner_tui.errors import ExitCode
 
-_FORCED = b"\nbrokertuner-tui: forced to end: broker and load are ended, too; the run is kept as interrupted\n"
+_FORCED = b"\nbrokertuner-tui: forced to end; our own broker and load are ended, too\n"
 
 
 class StopSignals:

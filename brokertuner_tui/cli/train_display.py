@@ -13,9 +13,9 @@ from rich.text import Text
 from brokertuner_tui.cli import output
 from brokertuner_tui.cli.comparison import comparison_table, knobs_table
 from brokertuner_tui.errors import TunerError
+from brokertuner_tui.tui.fold import fold
 from brokertuner_tui.tui.format import per_second
-from brokertuner_tui.tui.model import Model, fold
-from brokertuner_tui.tui.sentences import LogLine
+from brokertuner_tui.tui.model import LogLine, Model
 from brokertuner_tui.tuning import events
 from brokertuner_tui.tuning.events import Event, State
 

@@ -7,12 +7,12 @@ import time
 from types import TracebackType
 from typing import Any
 
-from rich import box
 from rich.live import Live
 from rich.table import Table
 
 from brokertuner_tui.broker.interface import Broker
 from brokertuner_tui.cli import output
+from brokertuner_tui.cli.tables import add_numbers, new_table
 from brokertuner_tui.cli.window_sum import WindowSum
 from brokertuner_tui.store.plain import finite
 from brokertuner_tui.tui.format import compact, milliseconds, per_second
@@ -141,9 +141,8 @@ def _shown(figures: dict[str, Any]) -> dict[str, str]:
 
 def _summary_table(workload: Workload, total: WindowSum) -> Table:
     made = total.summary()
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(f"{workload.name}, {made['seconds']:.1f} s", no_wrap=True)
-    table.add_column("", justify="right", no_wrap=True)
+    table = new_table(f"{output.one_line(workload.name)}, {made['seconds']:.1f} s")
+    add_numbers(table, "")
     for name in ("sent", "received", "on_time", "late", "lost", "duplicated"):
         table.add_row(name.replace("_", " "), f"{made[name]:,}")
     table.add_row("received a second", f"{made['received_per_s']:,.0f}")

@@ -13,6 +13,7 @@ from brokertuner_tui.broker.find import find_mosquitto
 from brokertuner_tui.broker.interface import Broker
 from brokertuner_tui.broker.managed import ManagedBroker
 from brokertuner_tui.broker.probe import Probe, ProbeError
+from brokertuner_tui.cli import output
 from brokertuner_tui.cli.signals import StopSignals
 from brokertuner_tui.cli.window_sum import WindowSum
 from brokertuner_tui.cli.workload_display import Display
@@ -20,6 +21,7 @@ from brokertuner_tui.config.settings import Settings
 from brokertuner_tui.errors import ConnectionFailed, ExitCode, TunerError
 from brokertuner_tui.knobs.catalogue import defaults
 from brokertuner_tui.workload.builtin import BuiltinLoad
+from brokertuner_tui.workload.emqtt_bench import EmqttBenchLoad
 from brokertuner_tui.workload.load import Load, LoadError
 from brokertuner_tui.workload.profile import Profile, Workload
 
@@ -66,7 +68,7 @@ class LoadRun:
             target = self._target or Target(broker.host if broker else "", broker.port if broker else 0)
             if broker is None:
                 _probe(target)
-            load = BuiltinLoad(folder)
+            load = _make_load(self._settings, folder)
             stack.callback(load.stop)
             first = next(parts(self._workload, self._seconds))
             load.start(first.profile, target.host, target.port)
@@ -112,6 +114,8 @@ class LoadRun:
             if broker is not None and not broker.alive():
                 raise TunerError(f"the broker ended: {broker.status().error or 'its process is gone'}")
             display.tick(status, self._sum)
+        if signals.received is not None:
+            output.say("ending; messages under way are awaited (Ctrl-C forces it)")
         self._sum.add(load.close_window(drain_s(part.profile)))
 
     def _await_ready(self, load: Load, profile: Profile, signals: StopSignals) -> None:
@@ -140,6 +144,10 @@ def parts(workload: Workload, seconds: float) -> Iterator[Part]:
 def drain_s(profile: Profile) -> float:
     """How long stragglers are awaited: well beyond the profile's SLO and round trips."""
     return min(_LONGEST_DRAIN_S, 2.0 + (10 * profile.slo_ms + 20 * profile.client_rtt_ms) / 1000)
+
+
+def _make_load(settings: Settings, folder: Path) -> Load:
+    return EmqttBenchLoad(folder) if settings.load.generator == "emqtt_bench" else BuiltinLoad(folder)
 
 
 def _probe(target: Target) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich import box
 from rich.table import Table
+from rich.text import Text
 
+from brokertuner_tui.cli.output import one_line
+from brokertuner_tui.cli.tables import add_numbers, new_table
 from brokertuner_tui.config.load import Loaded
 from brokertuner_tui.config.workloads import DEFAULT
 from brokertuner_tui.store.plain import finite
@@ -28,20 +30,21 @@ def _entry(workload: Workload, source: str) -> dict[str, Any]:
     return entry | {"phases": [{"use": phase.profile.name, "seconds": phase.seconds} for phase in workload.phases]}
 
 
-def as_table(loaded: Loaded) -> Table:
-    """A row a load."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("Workload", no_wrap=True)
-    for title in ("Pub → sub", "Topics", "QoS", "Payload B", "Rate/s", "Window", "RTT ms", "SLO ms"):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("Beyond that", overflow="fold")
+def as_view(loaded: Loaded) -> tuple[Table, Text]:
+    """A row a steady load, and a line for what does not fit into columns."""
+    table = new_table("Workload")
+    add_numbers(table, "Pub → sub", "Topics", "QoS", "Bytes", "Rate/s", "Window", "RTT ms", "SLO ms")
+    notes = []
     for name in sorted(loaded.workloads):
         workload = loaded.workloads[name]
         if len(workload.phases) == 1:
-            table.add_row(name, *_figures(workload.phases[0].profile))
+            profile = workload.phases[0].profile
+            table.add_row(one_line(name), *_figures(profile))
+            note = _beyond(profile)
         else:
-            table.add_row(name, *[""] * 8, ", ".join(_phase(phase) for phase in workload.phases) + ", round and round")
-    return table
+            note = ", ".join(_phase(phase) for phase in workload.phases) + ", round and round"
+        notes += [one_line(f"{name}: {note}")] if note else []
+    return table, Text("\n".join(notes))
 
 
 def _figures(profile: Profile) -> list[str]:
@@ -50,16 +53,17 @@ def _figures(profile: Profile) -> list[str]:
         str(profile.topics),
         str(profile.qos),
         f"{profile.payload_bytes:,}",
-        f"{profile.rate:,.0f}" if profile.rate else "closed loop",
+        f"{profile.rate:,.0f}" if profile.rate else "closed",
         f"{profile.window:,}",
         f"{profile.client_rtt_ms:g}",
         f"{profile.slo_ms:g}",
-        _beyond(profile),
     ]
 
 
 def _beyond(profile: Profile) -> str:
     parts = []
+    if not profile.rate:
+        parts.append("closed loop, as fast as the window allows")
     if profile.burst is not None:
         parts.append(f"bursts of {profile.burst[0]:g} s, {profile.burst[1]:g} s off")
     if not profile.clean_session:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from brokertuner_tui import paths
-from brokertuner_tui.cli import boundary
+from brokertuner_tui.cli import boundary, main
 from brokertuner_tui.errors import ConnectionFailed, TunerError, UsageError
 from tests.cli.program import command, environment, error_of, run
 
@@ -110,9 +110,6 @@ def test_interrupted(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "--workload-file", "missing.toml"], "missing.toml"),
         (["train", "--workload-file", "wrong_key.toml"], "publisher"),
         (["train", "--workload-file", "negative.toml"], "rate"),
-        (["train", "--mosquitto", "missing"], "no such file"),
-        (["train", "--mosquitto", "."], "is a folder"),
-        (["launch"], "launch needs a terminal; without one, use `brokertuner-tui train`"),
         (["workload"], "which workload?"),
         (["workload", "nosuch"], "unknown workload 'nosuch': known are"),
         (["workload", "fanout", "--duration", "0"], "--duration"),
@@ -126,13 +123,43 @@ def test_interrupted(capsys: pytest.CaptureFixture[str]) -> None:
     ],
     ids=" ".join,
 )
-def test_bad_input_is_one_line_exit_2_and_nothing_is_made(tmp_path: Path, words: list[str], said: str) -> None:
-    (tmp_path / "wrong_key.toml").write_text("[workload.mine]\npublisher = 1\n")
-    (tmp_path / "negative.toml").write_text("[workload.mine]\nrate = -5\n")
-    ended = run(tmp_path, *words, "--save-dir", "results") if words != ["nosuch"] else run(tmp_path, *words)
-    assert ended.returncode == 2, ended.stderr
+def test_bad_input_is_one_line_exit_2_and_nothing_is_made(
+    tmp_path: Path, words: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    before = _with_bad_files(tmp_path)
+    assert main.run(words if words == ["nosuch"] else [*words, "--save-dir", "results"]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("brokertuner-tui: error: ")
+    assert said in err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["train", "--mosquitto", "missing"], "no such file"),
+        (["train", "--mosquitto", "."], "is a folder"),
+        (["train", "--workload-file", "negative.toml", "--json"], "rate"),
+        (["launch"], "launch needs a terminal; without one, use `brokertuner-tui train`"),
+    ],
+    ids=" ".join,
+)
+def test_the_same_in_a_process_of_its_own(tmp_path: Path, words: list[str], said: str) -> None:
+    before = _with_bad_files(tmp_path)
+    ended = run(tmp_path, *words, "--save-dir", "results")
+    assert ended.returncode == 2
     assert said in error_of(ended)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["negative.toml", "wrong_key.toml"]
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def _with_bad_files(folder: Path) -> list[Path]:
+    (folder / "wrong_key.toml").write_text("[workload.mine]\npublisher = 1\n")
+    (folder / "negative.toml").write_text("[workload.mine]\nrate = -5\n")
+    return sorted(folder.iterdir())
 
 
 def test_a_reader_that_is_gone(tmp_path: Path) -> None:
@@ -145,9 +172,21 @@ def test_a_reader_that_is_gone(tmp_path: Path) -> None:
     assert ended.stdout.splitlines()[-1] == "0"
 
 
-def test_a_closed_stdout_is_no_traceback(tmp_path: Path) -> None:
-    shell = " ".join(f"'{word}'" for word in command("knobs")) + " >&-"
+@pytest.mark.parametrize(
+    ("redirection", "code", "said"),
+    [
+        (">/dev/full", 1, "brokertuner-tui: error: cannot write to stdout: No space left on device\n"),
+        (">&-", 0, ""),
+        ("2>&-", 0, ""),
+        ("nosuch 2>&-", 2, ""),
+    ],
+)
+def test_streams_that_are_full_or_closed(tmp_path: Path, redirection: str, code: int, said: str) -> None:
+    shell = (
+        " ".join(f"'{word}'" for word in command()) + f" {redirection if 'nosuch' in redirection else f'knobs {redirection}'}"
+    )
     ended = subprocess.run(
         ["bash", "-c", shell], cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, timeout=60, check=False
     )
-    assert "Traceback" not in ended.stderr
+    assert (ended.returncode, ended.stderr) == (code, said)
+    assert not list(tmp_path.rglob("crash-*"))

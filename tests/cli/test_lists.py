@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from brokertuner_tui.cli import main, output
 from brokertuner_tui.knobs.catalogue import BY_NAME, NAMES
 from tests.cli.program import error_of, run
 
@@ -101,3 +104,17 @@ def test_a_config_that_is_wrong(tmp_path: Path) -> None:
     line = error_of(ended)
     for part in ("bad.toml", "tuning.preset", "3", "slo, classic"):
         assert part in line
+
+
+@pytest.mark.parametrize("words", [["knobs"], ["workload", "--list"], ["config", "show"], ["paths"]], ids=" ".join)
+def test_eighty_columns_are_enough(
+    tmp_path: Path, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is cut off on a terminal of the usual width (a pipe of that width stands for it)."""
+    monkeypatch.setattr(output, "_PIPE_WIDTH", 80)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert main.run(words) == 0
+    text = capsys.readouterr().out
+    assert "…" not in text
+    assert max(len(line) for line in text.splitlines()) <= 80

@@ -21,4 +21,4 @@ def knobs(
     if json:
         output.put_json(knob_table.as_data())
     else:
-        output.put_table(knob_table.as_table(notes=notes))
+        output.put_table(*knob_table.as_view(notes=notes))

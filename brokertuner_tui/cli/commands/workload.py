@@ -36,7 +36,7 @@ def workload(
         if json:
             output.put_json(workload_table.as_data(loaded))
         else:
-            output.put_table(workload_table.as_table(loaded))
+            output.put_table(*workload_table.as_view(loaded))
         return
     if name is None:
         raise UsageError("which workload? `brokertuner-tui workload --list` shows those there are")
