@@ -8,6 +8,7 @@ import select
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
@@ -29,8 +30,6 @@ from brokertuner_tui.tui.options import Options
 from brokertuner_tui.tui.screens.main import MainScreen
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from brokertuner_tui.config.load import Loaded
     from brokertuner_tui.tuning.commands import Command
     from brokertuner_tui.workload.profile import Workload
@@ -40,6 +39,8 @@ log = logging.getLogger(__name__)
 _REDRAW_S = 0.12
 """Least time between two redraws for news: the operator reads no faster, and the broker needs the core."""
 _TICK_S = 0.2
+_QUIET_MEMORY_S = 60.0
+"""Garbage is collected from the second trial on, and after this long at the latest."""
 _STOP_S = 25.0
 """How long the session may take to stop before the screen closes without it."""
 
@@ -57,7 +58,8 @@ class TunerApp(App[int]):
 
     TITLE = "brokertuner-tui"
     BINDINGS: ClassVar[list[BindingType]] = APP_BINDINGS
-    CSS_PATH = "screens/main.tcss"  # the default screen loads no file of its own
+    # Of the default screen, which loads no file of its own; absolute, so that a subclass elsewhere finds it.
+    CSS_PATH = Path(__file__).with_name("screens") / "main.tcss"
     NOTIFICATION_TIMEOUT: ClassVar[float] = 6
 
     model: var[Model] = var(Model(), always_update=True, init=False)
@@ -99,7 +101,11 @@ class TunerApp(App[int]):
             known = ", ".join(theme.name for theme in self._loaded_themes.themes)
             problem = f"tui.theme = {wanted!r}: there is no such theme; known are {known}"
             wanted = themes.FALLBACK if themes.FALLBACK in self.available_themes else "textual-dark"
-        self.theme = wanted
+        # Not by assignment: what that sets off would work out every style twice before the first frame.
+        self.set_reactive(App.theme, wanted)
+        dark = self.current_theme.dark
+        self.update_classes({"-dark-mode": dark, "-light-mode": not dark, f"-theme-{wanted}": True}, update=False)
+        self.stylesheet.set_variables(self.get_css_variables())
         return problem
 
     def on_mount(self) -> None:
@@ -114,11 +120,23 @@ class TunerApp(App[int]):
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
-        # What has been imported stays; not looking at it again keeps the collector's pauses short.
-        gc.freeze()
-        gc.enable()
+        gc.disable()
+        self.set_timer(_QUIET_MEMORY_S, self._settle_memory)
         self.link.open()
         self.set_interval(_TICK_S, self._tick)
+
+    def _settle_memory(self) -> None:
+        """Everything large is there (torch has a million objects): the collector need not look at it ever again.
+
+        A full collection stops every thread, the one that draws too, and would take half a second.
+        """
+        if not gc.isenabled():
+            gc.freeze()
+            gc.enable()
+
+    def on_unmount(self) -> None:
+        """See `App`."""
+        gc.enable()
 
     def get_css_variables(self) -> dict[str, str]:
         """See `App`; adds our roles to themes that do not know them."""
@@ -174,6 +192,8 @@ class TunerApp(App[int]):
             from brokertuner_tui.tui.fold import fold
 
             self.model = fold(self.model, events)
+            if len(self.model.points) > 1:
+                self._settle_memory()
         self._leave_if_ended()
 
     def watch_model(self, model: Model) -> None:
@@ -183,7 +203,8 @@ class TunerApp(App[int]):
                 self.main.show(model)
 
     def _tick(self) -> None:
-        self.main.tick()
+        if self.main.is_mounted:
+            self.main.tick()
         if terminal_is_gone():
             self.stop(ExitCode.TERMINATED, "the terminal is gone")
         self._leave_if_ended()

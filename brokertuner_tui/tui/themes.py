@@ -20,14 +20,16 @@ COLORS = (
 ROLES: Mapping[str, str] = {
     "better": "success",
     "worse": "error",
-    "best": "secondary",
+    "best": "accent",
     "hand": "warning",
     "quiet": "foreground",
     "line": "foreground",
     "on-badge": "background",
+    "cursor": "primary",
 }
 """Colours of ours by what they say, and the general colour that stands in where a theme does not name one."""
-_FAINT = {"quiet": "60%", "line": "25%"}
+_FAINT = {"quiet": 0.62, "line": 0.28, "cursor": 0.2}
+"""How much of the foreground is in a faint colour; the rest is background."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
@@ -115,7 +117,8 @@ def complete(variables: Mapping[str, str]) -> dict[str, str]:
     completed = dict(variables)
     for role, stand_in in ROLES.items():
         if role not in completed:
-            faint = _FAINT.get(role)
             color = variables[stand_in]
-            completed[role] = f"{color} {faint}" if faint and "%" not in color and "auto" not in color else color
+            if role in _FAINT and (ground := variables["background"]).startswith("#") and color.startswith("#"):
+                color = Color.parse(ground).blend(Color.parse(color), _FAINT[role]).hex
+            completed[role] = color
     return completed

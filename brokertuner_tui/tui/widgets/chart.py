@@ -56,6 +56,7 @@ class TrialChart(PlotWidget):
         super().__init__(id="chart", allow_pan_and_zoom=False)
         self.can_focus = False
         self._shown: Model | None = None
+        self._colors: dict[str, str] = {}
 
     def compose(self) -> ComposeResult:
         """See `PlotWidget`; its canvas, with axes of our own."""
@@ -88,7 +89,7 @@ class TrialChart(PlotWidget):
 
     def draw(self, model: Model) -> None:
         """Draws all of it."""
-        self._shown = model
+        self._shown, self._colors = model, self.app.get_css_variables()
         top, trials = top_of_scale(model), trials_in_scale(model)
         self.clear()
         self.set_x_formatter(_Ticks())
@@ -114,10 +115,7 @@ class TrialChart(PlotWidget):
 
     def _style(self, role: str) -> str:
         """The theme's colour for a role, as Rich writes it."""
-        color = Color.parse(self.app.theme_variables[role])
-        if color.a < 1:
-            color = Color.parse(self.app.theme_variables["background"]).blend(color.with_alpha(1.0), color.a)
-        return color.rich_color.name
+        return Color.parse(self._colors[role]).rich_color.name
 
     def _dotted(self, height: float, trials: int, style: str) -> None:
         step = trials / max(20, self.size.width)

@@ -54,8 +54,8 @@ class Listing(Pane):
             row = self.row(model, index, width).truncate(width, ellipsis=True, pad=True)
             if index == self.cursor and self.has_focus:
                 # Glyphs keep their colours: only the ground changes, and everything is bold.
-                ground = "reverse" if self.app.no_color else "on $block-cursor-background"
-                row = row.stylize_before("$block-cursor-foreground $block-cursor-text-style").stylize(ground)
+                ground = "reverse" if self.app.no_color else "on $cursor"
+                row = row.stylize_before("bold").stylize(ground)
             rows.append(row)
         return ink.lines([*rows, *self.footing(model, width, height - len(rows))])
 
