@@ -70,6 +70,15 @@ def test_help_loads_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
     assert not _loaded(code, tmp_path) & set(HELP_MUST_NOT_LOAD)
 
 
+def test_completion_loads_nothing_heavy(tmp_path: Path) -> None:
+    code = (
+        "import os\n"
+        "os.environ |= {'_BROKERTUNER_TUI_COMPLETE': 'complete_bash', 'COMP_WORDS': 'brokertuner-tui train --w', 'COMP_CWORD': '2'}\n"
+        "from brokertuner_tui.cli.main import run\nassert run([]) == 0"
+    )
+    assert not _loaded(code, tmp_path) & set(HELP_MUST_NOT_LOAD)
+
+
 def test_knobs_loads_neither_torch_nor_the_database(tmp_path: Path) -> None:
     loaded = _loaded("from brokertuner_tui.cli.main import run\nassert run(['knobs', '--json']) == 0", tmp_path)
     assert not loaded & {"torch", "sqlalchemy", "textual"}

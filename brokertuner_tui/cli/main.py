@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, NoReturn
@@ -11,7 +12,7 @@ import typer
 from brokertuner_tui import __version__
 from brokertuner_tui.cli import boundary, output
 from brokertuner_tui.cli.commands import config, evaluate, knobs, launch, paths, runs, train, workload
-from brokertuner_tui.cli.group import QuickGroup
+from brokertuner_tui.cli.group import QuickCommand, QuickGroup
 
 app = typer.Typer(
     name=output.PROGRAM,
@@ -22,14 +23,14 @@ app = typer.Typer(
     rich_markup_mode=None,  # Rich's boxes around help would cost 150 ms of the 300 that help may take
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("launch")(launch.launch)
-app.command("train")(train.train)
-app.command("evaluate")(evaluate.evaluate)
-app.command("knobs")(knobs.knobs)
-app.command("workload")(workload.workload)
+app.command("launch", cls=QuickCommand)(launch.launch)
+app.command("train", cls=QuickCommand)(train.train)
+app.command("evaluate", cls=QuickCommand)(evaluate.evaluate)
+app.command("knobs", cls=QuickCommand)(knobs.knobs)
+app.command("workload", cls=QuickCommand)(workload.workload)
 app.add_typer(runs.app, name="runs")
 app.add_typer(config.app, name="config")
-app.command("paths")(paths.paths)
+app.command("paths", cls=QuickCommand)(paths.paths)
 
 
 def _print_version(wanted: bool) -> None:
@@ -56,4 +57,6 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> NoReturn:
     """The console script."""
+    # Looking for plugins of pydantic, it reads the metadata of every package installed; we have none.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     sys.exit(run(sys.argv[1:]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from brokertuner_tui.cli import output, settings
-from brokertuner_tui.cli.group import QuickGroup
+from brokertuner_tui.cli.group import QuickCommand, QuickGroup
 from brokertuner_tui.cli.options import ConfigFile, Json, Mosquitto, SaveDir, Seed, WorkloadFile
 
 app = typer.Typer(cls=QuickGroup, no_args_is_help=True)
@@ -16,7 +16,7 @@ def _group() -> None:
     """Show the settings."""
 
 
-@app.command()
+@app.command(cls=QuickCommand)
 def show(
     save_dir: SaveDir = None,
     mosquitto: Mosquitto = None,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from brokertuner_tui.cli import output
-from brokertuner_tui.cli.group import QuickGroup
+from brokertuner_tui.cli.group import QuickCommand, QuickGroup
 from brokertuner_tui.cli.options import ConfigFile, Json, SaveDir
 from brokertuner_tui.errors import UsageError
 
@@ -22,7 +22,7 @@ def _group() -> None:
     """List, show and export what was tuned before."""
 
 
-@app.command("list")
+@app.command("list", cls=QuickCommand)
 def list_runs(save_dir: SaveDir = None, config: ConfigFile = None, json: Json = False) -> None:
     """List all runs, the newest first."""
     from brokertuner_tui.cli import runs_read, runs_table
@@ -36,7 +36,7 @@ def list_runs(save_dir: SaveDir = None, config: ConfigFile = None, json: Json = 
         output.say(f"no runs in {runs_read.folder(save_dir, config)} yet; `brokertuner-tui train` makes one")
 
 
-@app.command()
+@app.command(cls=QuickCommand)
 def show(
     run: RunKey,
     trials: Annotated[int, typer.Option("--trials", metavar="N", min=0, help="How many of the last trials to show.")] = 10,
@@ -54,7 +54,7 @@ def show(
         output.put_table(runs_table.show_view(found, trials))
 
 
-@app.command()
+@app.command(cls=QuickCommand)
 def export(
     run: RunKey,
     conf: Annotated[
