@@ -71,11 +71,8 @@ def test_help_loads_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
 
 
 def test_completion_loads_nothing_heavy(tmp_path: Path) -> None:
-    code = (
-        "import os\n"
-        "os.environ |= {'_BROKERTUNER_TUI_COMPLETE': 'complete_bash', 'COMP_WORDS': 'brokertuner-tui train --w', 'COMP_CWORD': '2'}\n"
-        "from brokertuner_tui.cli.main import run\nassert run([]) == 0"
-    )
+    variables = {"_BROKERTUNER_TUI_COMPLETE": "complete_bash", "COMP_WORDS": "brokertuner-tui train --w", "COMP_CWORD": "2"}
+    code = f"import os\nos.environ |= {variables!r}\nfrom brokertuner_tui.cli.main import run\nassert run([]) == 0"
     assert not _loaded(code, tmp_path) & set(HELP_MUST_NOT_LOAD)
 
 
