@@ -25,7 +25,7 @@ class BrokerSettings(Section):
     port: int = Field(0, ge=0, le=65_535)
     """0: a free one."""
     extra_conf: Path | None = None
-    """A file of your own that the managed broker includes, after ours."""
+    """A file of your own that the managed broker includes, before ours: the knobs win over it."""
     broker_restart_stable_sec: float = Field(20.0, gt=0, le=600)
     broker_reload_stable_sec: float = Field(3.0, gt=0, le=600)
     mosquitto_pid: int | None = Field(None, ge=1, le=2**22)
