@@ -169,6 +169,22 @@ def test_no_subscribers_is_a_load_too(bench: Bench) -> None:
     assert (window.expected, window.received, window.missing) == (0, 0, 0)
 
 
+def test_a_closed_loop_of_qos_0_is_not_held_up_by_losses_nor_by_nobody(bench: Bench) -> None:
+    bench.start(Profile("lossy", qos=0, rate=0, window=10), message_size_limit=30)
+    assert eventually(lambda: bench.load.status().sent_total >= 30)  # what is lost is given up after a second
+    assert bench.load.status().received_total == 0
+    bench.load.change(Profile("blind", subscribers=0, qos=0, rate=0, window=10))
+    assert eventually(lambda: bench.load.status().sent_total > 10_000)
+
+
+def test_what_an_open_loop_could_not_send_is_seen(bench: Bench) -> None:
+    """A window of one and a round trip of 0.2 s let five a second pass, of the hundred that are wanted."""
+    bench.start(Profile("behind", qos=1, rate=100, window=1, client_rtt_ms=200))
+    window = measure(bench.load, 1.0, 0)
+    assert 2 <= window.sent <= 7
+    assert window.expected == window.sent
+
+
 def test_status_counts_up_and_stop_may_be_called_again(bench: Bench) -> None:
     assert bench.load.status().state == "stopped"
     bench.start(STEADY)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from brokertuner_tui.config.workloads import shipped_tables
 from brokertuner_tui.errors import ConfigError
 from brokertuner_tui.workload import limits
 from brokertuner_tui.workload.profile import Profile
@@ -29,6 +30,14 @@ GOOD = Profile("test", qos=1, rate=100)
 )
 def test_good(changes: dict[str, Any]) -> None:
     limits.check(replace(GOOD, **changes))
+
+
+def test_shipped_workloads_can_be_made() -> None:
+    tables = shipped_tables()
+    assert {"telemetry", "durable", "qos2"} <= set(tables)
+    for table in tables.values():
+        if table.profile is not None:
+            limits.check(table.profile)
 
 
 @pytest.mark.parametrize(

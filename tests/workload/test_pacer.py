@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brokertuner_tui.workload.generator.pacer import Schedule
+from brokertuner_tui.workload.generator.link import DOWN, UP
+from brokertuner_tui.workload.generator.pacer import PACE_NS, Pacer, Schedule
 from brokertuner_tui.workload.profile import Profile
 
 PROFILES = st.builds(
@@ -33,6 +36,67 @@ def test_due_never_falls_and_keeps_the_mean_rate(profile: Profile, moments: list
     assert schedule.due(early) <= schedule.due(late)
     period = sum(profile.burst) if profile.burst else 1.0
     assert abs(schedule.due(late) - profile.rate * late) <= profile.rate * period + 2
+
+
+class FakePublisher:
+    """Owes; never sends."""
+
+    def __init__(self) -> None:
+        self.phase, self.owed, self.blocked = UP, 0, False
+
+
+class FakeLoop:
+    """Notes who may send."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    def can_send(self, publisher: object) -> None:
+        self.told.append(publisher)
+
+
+def pacer_of(profile: Profile) -> tuple[Pacer, list[FakePublisher], FakeLoop]:
+    publishers, loop = [FakePublisher() for _ in range(profile.publishers)], FakeLoop()
+    return Pacer(profile, cast("Any", loop), cast("Any", publishers)), publishers, loop
+
+
+@settings(max_examples=50)
+@given(st.integers(1, 7), st.floats(10, 5000), st.lists(st.floats(0.0001, 0.05), min_size=1, max_size=60))
+def test_publishers_take_turns_and_owe_what_is_due(count: int, rate: float, steps: list[float]) -> None:
+    profile = Profile("test", publishers=count, rate=rate)
+    pacer, publishers, _ = pacer_of(profile)
+    now = 1_000_000_000
+    pacer.start(now)
+    for step in steps:
+        now += round(step * 1e9)
+        pacer.work(now)
+    owed = [publisher.owed for publisher in publishers]
+    assert max(owed) - min(owed) <= 1 or max(owed) == int(rate / count) + 1
+    assert sum(owed) <= Schedule(profile).due((now - 1_000_000_000) / 1e9)
+
+
+def test_a_backlog_is_a_second_at_most_and_whoever_is_away_owes_nothing() -> None:
+    pacer, (first, second), loop = pacer_of(Profile("test", publishers=2, rate=1000))
+    second.phase = DOWN
+    pacer.start(0)
+    pacer.work(60_000_000_000)
+    assert (first.owed, second.owed) == (501, 0)
+    assert all(told is first for told in loop.told)
+    first.blocked = True
+    loop.told.clear()
+    pacer.work(61_000_000_000)
+    assert loop.told == []
+
+
+def test_says_when_to_come_again() -> None:
+    pacer, (publisher,), _ = pacer_of(Profile("test", rate=100))
+    pacer.start(0)
+    assert pacer.work(0) == 10_000_000
+    assert pacer.work(5_000_000) == 10_000_000
+    assert publisher.owed == 1
+    fast, _, _ = pacer_of(Profile("test", rate=1_000_000))
+    fast.start(0)
+    assert fast.work(0) == PACE_NS  # not for each message
 
 
 def test_bursts() -> None:

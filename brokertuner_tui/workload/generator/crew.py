@@ -84,6 +84,7 @@ class Crew:
                 topic=index % profile.topics,
                 layout=layout,
                 profile=profile,
+                heard=index % profile.topics < profile.subscribers,
             )
             for index in range(profile.publishers)
         ]

@@ -255,7 +255,7 @@ class Engine:
         for command in commands:
             try:
                 self._command(command)
-            except (OSError, ValueError, KeyError) as error:
+            except (OSError, ValueError, KeyError, TypeError) as error:
                 self._control.answer(command["id"], error=str(error))
 
     def _command(self, command: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import select
 import socket
+import time
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -206,6 +207,7 @@ class Link:
         """Ready for traffic."""
         self.phase = UP
         self.delay_s = 0.0
+        self.last_heard_ns = self.pinged_ns = time.perf_counter_ns()
         self.loop.came_up(self)
 
     def done(self) -> None:

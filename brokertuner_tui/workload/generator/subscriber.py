@@ -17,7 +17,7 @@ from brokertuner_tui.workload.generator.scanner import Scanner, SkippingScanner
 
 RECEIVE_BYTES = 65536
 """Of one receive call, which gives all its messages one time of reception: wrong by the ~30 us of copying at most."""
-_SKIP_BUFFER = memoryview(bytearray(4 * RECEIVE_BYTES))
+_SKIP_BUFFER = memoryview(bytearray(4 * RECEIVE_BYTES))  # of large messages, one call may take more
 
 
 class SubscriberLoop(Loop, Protocol):
