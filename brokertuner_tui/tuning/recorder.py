@@ -41,7 +41,7 @@ class Recorder:
         self._settings = settings
         self._workload = workload
         try:
-            save_dir.mkdir(parents=True, exist_ok=True)
+            save_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise TunerError(f"the folder {save_dir} cannot be made: {error.strerror}") from error
         self._store = Store.open(save_dir / FILE_NAME)
