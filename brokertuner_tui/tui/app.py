@@ -194,6 +194,8 @@ class TunerApp(App[int]):
             self.model = fold(self.model, events)
             if len(self.model.points) > 1:
                 self._settle_memory()
+        if self.model.finished is not None and self.model.run is None:
+            self._leave_now()  # it never began: the reason is one line, and belongs where the operator typed
         self._leave_if_ended()
 
     def watch_model(self, model: Model) -> None:

@@ -52,7 +52,11 @@ def quick_switches() -> Iterator[None]:
 
 
 def run(app: TunerApp) -> int:
-    """Runs the app to its end and the session to its own; gives the exit code."""
+    """Runs the app to its end and the session to its own; gives the exit code.
+
+    Raises:
+        TunerError: the session failed, or could not be made.
+    """
     guard = _Guard(app)
     with _logging_to(app.options.log_file), guard:
         app.run()
@@ -67,15 +71,15 @@ def run(app: TunerApp) -> int:
         return guard.code
     if app.crashed or app.return_code:
         return app.return_code or ExitCode.FAILED
-    return int(app.link.error.exit_code) if app.link.error else app.exit_code or ExitCode.DONE
+    if app.link.error is not None:
+        raise app.link.error
+    return app.exit_code or ExitCode.DONE
 
 
 def _say_what_came_of_it(app: TunerApp) -> None:
     from brokertuner_tui.tui.sentences import confirmed_factor
 
     summary, model = app.link.summary, app.model
-    if app.link.error is not None:
-        print(app.link.error, file=sys.stderr)
     if summary is None or not summary.run:
         return
     print(f"run {summary.run} {summary.state}: {plural(summary.trials, 'trial')} in {clock(summary.seconds)}")

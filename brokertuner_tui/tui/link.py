@@ -72,14 +72,13 @@ class SessionLink:
     def _open(self) -> None:
         try:
             session = self._make()
-            subscription = session.events.subscribe(self._quietly_wake)
+            self._subscription = session.events.subscribe(self._quietly_wake)
             with self._lock:
-                self._session, self._subscription = session, subscription
-                early, self._early = self._early, []
-            if any(isinstance(command, commands.Stop) for command in early):
-                return  # the operator has left already: there is nothing to start
-            session.start()
-            for command in early:
+                if any(isinstance(command, commands.Stop) for command in self._early):
+                    return  # the operator has left already: nothing is started
+                session.start()
+                self._session = session
+            for command in self._early:
                 session.send(command)
         except Exception as error:
             log.exception("the session could not be made")

@@ -383,4 +383,42 @@ class FakeSession:
         self.events.put(event)
 
 
+class StillSession:
+    """A session that has told its events and waits; it notes what it is sent, and ends when it is asked to."""
+
+    def __init__(self, told: list[Event], *, ends: bool = True) -> None:
+        self.events = EventStream()
+        self.error: TunerError | None = None
+        self.summary: events.RunFinished | None = None
+        self.sent: list[commands.Command] = []
+        self._told, self._ends = told, ends
+        self._over = threading.Event()
+
+    def start(self) -> None:
+        """Tells everything at once."""
+        for event in self._told:
+            self.events.put(event)
+
+    def tell(self, *told: Event) -> None:
+        """Something more has happened."""
+        for event in told:
+            self.events.put(event)
+
+    def send(self, command: commands.Command) -> None:
+        """Notes it."""
+        self.sent.append(command)
+        if isinstance(command, commands.Stop) and self._ends:
+            self.end()
+
+    def end(self, state: State = State.CANCELLED) -> None:
+        """The run is over."""
+        self.summary = events.RunFinished(START, "run", state, "", 1, 1.0, None, None, None, "nothing", 0, 0, None)
+        self._over.set()
+        self.events.put(self.summary)
+
+    def join(self, timeout_s: float | None = None) -> bool:
+        """Waits for the end."""
+        return self._over.wait(timeout_s)
+
+
 assert set(knobs()) == set(NAMES)

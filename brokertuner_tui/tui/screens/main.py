@@ -81,14 +81,18 @@ class MainScreen(Screen[None]):
     def show(self, model: Model) -> None:
         """Takes a new model; only panes whose facts have changed are drawn."""
         self.model = model
-        self.query_one(StatusBar).show(model)
+        # Queries, not references: while the app closes, news may come when the widgets are gone already.
+        for status in self.query(StatusBar):
+            status.show(model)
         for pane in self.query(Pane):
             pane.show(model)
-        self.query_one(KeyBar).show(model, self.knob)
+        for bar in self.query(KeyBar):
+            bar.show(model, self.knob)
 
     def tick(self) -> None:
         """Time has gone on."""
-        self.query_one(StatusBar).tick()
+        for status in self.query(StatusBar):
+            status.tick()
 
     @property
     def knob(self) -> str:

@@ -34,12 +34,18 @@ class _Ticks(AxisFormatter):
         return [min_, max_]
 
 
+def buffer_size(canvas: Canvas) -> tuple[int, int]:
+    """Columns and lines that can be drawn on now; the widget's own size may be ahead of it."""
+    size = canvas._canvas_size
+    return (size.width, size.height) if size else (0, 0)
+
+
 class _OpenCanvas(Canvas):
     """Draws two axes where textual-plot draws a box."""
 
     def draw_rectangle_box(self, x0: int, y0: int, x1: int, y1: int, thickness: int = 2, style: str = "white") -> None:
         """See `Canvas`."""
-        width, height = self.size
+        width, height = buffer_size(self)
         self.draw_line(0, height - 1, width - 1, height - 1, char="─", style=style)
         self.draw_line(0, 0, 0, height - 1, char="│", style=style)
         self.set_pixel(0, height - 1, char="└", style=style)
@@ -69,9 +75,11 @@ class TrialChart(PlotWidget):
 
     def _render_plot(self) -> None:
         # The whole canvas is for the data, but the axes: there is no box to keep clear of.
-        size = self.query_one("#plot", Canvas).size
-        self._scale_rectangle = Region(1, 0, max(1, size.width - 2), max(1, size.height - 1))
-        super()._render_plot()
+        for canvas in self.query(_OpenCanvas):
+            width, height = buffer_size(canvas)
+            if width > 3 and height > 1:
+                self._scale_rectangle = Region(1, 0, width - 2, height - 1)
+                super()._render_plot()
 
     def combine_quad_with_pixel(self, quad: tuple[int, int, int, int], canvas: Canvas, x: int, y: int) -> str:
         """See `PlotWidget`: ticks, thin ones, and none where there is no axis."""
@@ -79,7 +87,7 @@ class TrialChart(PlotWidget):
             return str(canvas.get_pixel(x, y)[0])
         if quad == (0, 0, 2, 0):
             return "┬"
-        return "└" if y >= canvas.size.height - 1 else "┤"
+        return "└" if y >= buffer_size(canvas)[1] - 1 else "┤"
 
     def notify_style_update(self) -> None:
         """The theme has changed."""
