@@ -22,7 +22,8 @@ class Profile:
     window: int = 200
     """Unacknowledged messages that a publisher may have (QoS 1 and 2; QoS 0 in a closed loop: undelivered ones)."""
     client_rtt_ms: float = 0.0
-    """Clients acknowledge after this long: a far network."""
+    """Clients acknowledge after this long: a far network. Acknowledgements of one client leave in batches, each of them
+    delayed by this long at least and an eighth more at most."""
     clean_session: bool = True
     offline_subscribers: int = 0
     """Persistent sessions that subscribe and stay away, so that their queues fill."""
