@@ -11,7 +11,7 @@ from brokertuner_tui.workload.generator.link import Link
 _NEVER = 1 << 62
 _TOGETHER = 8
 """What a client says within an eighth of the round trip leaves together, an eighth late at the most. One send call for each of
-50,000 acknowledgements a second takes most of a core, which the broker then misses; and real links hand over in batches, too."""
+50,000 acknowledgements a second takes most of a core, which the broker then misses; and real links have batches, too."""
 
 _Item = tuple[int, Link, int, bytearray | Ids]
 """When it is due, for which connection, in which of its lives, and what."""
