@@ -134,7 +134,8 @@ class Engine:
             if below > publisher.delivered:
                 publisher.delivered = min(below, publisher.next_seq)
                 self._stall_at_ns = now + _STALL_NS
-                self.can_send(publisher)
+                if publisher.worth_sending:
+                    self.can_send(publisher)
 
     # -- what links ask (link.Loop, PublisherLoop, SubscriberLoop) --------------------------------------------------
 

@@ -118,6 +118,11 @@ class Publisher(Link):
             return self.owed
         return room if self._closed else min(room, self.owed)
 
+    @property
+    def worth_sending(self) -> bool:
+        """Whether a closed loop has room for a batch."""
+        return self.room() >= self._top_up
+
     def pump(self) -> bool:
         """Sends one batch at most; says whether there is more that could be sent now."""
         room = self.room()
@@ -215,7 +220,7 @@ class Publisher(Link):
         index = ids.byteswap()
         self._outstanding -= int(np.count_nonzero(self._ids_view[index]))
         self._ids_view[index] = 0
-        if self.owed or (self._closed and self._window - self._outstanding >= self._top_up):
+        if self.owed or (self._closed and self.worth_sending):
             self._engine.can_send(self)
 
     def other(self, first: int, body: bytes) -> None:
