@@ -10,7 +10,6 @@ import signal
 import sys
 import termios
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -26,7 +25,7 @@ log = logging.getLogger(__name__)
 
 _SESSION_S = 25.0
 """For the session to stop: broker and load ended, the store closed."""
-_SCREEN_S = 4.0
+_SCREEN_S = 2.0
 """For the screen to close after that; a terminal that is gone may hold it for ever."""
 _RESTORE = (
     "\x1b[<u\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1015l\x1b[?1016l"
@@ -157,9 +156,8 @@ class _Guard:
                 loop.call_soon_threadsafe(self._app.stop, self.code, f"{name}: the broker and its load are being ended")
 
     def _see_to_it(self) -> None:
-        deadline = time.monotonic() + _SESSION_S
         self._app.link.close(_SESSION_S)
-        if not self._over.wait(_SCREEN_S + max(0.0, min(1.0, deadline - time.monotonic()))):
+        if not self._over.wait(_SCREEN_S):
             self._end_process()
 
     def _end_process(self) -> None:

@@ -150,10 +150,10 @@ def confirmed_factor(event: events.Confirmed) -> str:
 
 def _finished(event: events.RunFinished, model: Model) -> LogLine:
     left = {
-        "best": "the best setting is in force",
-        "default": "the defaults are in force",
-        "current": "the last setting is in force",
-        "nothing": "the broker was ended with the run",
+        "best": "the broker was left with the best setting",
+        "default": "the broker was left with its defaults",
+        "current": "the broker was left with the last setting",
+        "nothing": "no broker was touched",
     }[event.left]
     text = f"{event.state} after {plural(event.trials, 'trial')}"
     if event.reason:
@@ -169,7 +169,7 @@ def _started(event: events.RunStarted, model: Model) -> LogLine:
 
 
 def _load(event: events.LoadChanged, model: Model) -> LogLine:
-    warning = event.level == "warning"
+    warning = event.level != "info"
     return LogLine(event.at, "!" if warning else "●", "warning" if warning else "quiet", event.message)
 
 

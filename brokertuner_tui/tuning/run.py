@@ -118,8 +118,8 @@ class Run:
         outcome = self._testbed.trial(choice.knobs, on_phase=self._phase, interrupted=self._interrupted)
         self._operations.revive_broker(outcome.reason)
         outcome = replace(outcome, timings=replace(outcome.timings, propose_s=propose_s))
-        self.trials = number
         self._learn_and_record(number, choice, outcome, before)
+        self.trials = number  # until here, phases belong to it as the one that is under way
         if outcome.verdict is Verdict.FAILED:
             self._put_back(choice, outcome)
         self._trial_seconds += 0.2 * (time.perf_counter() - began - self._trial_seconds)

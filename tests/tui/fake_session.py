@@ -228,7 +228,7 @@ class Simulation:
         return [
             events.StateChanged(self.at, State.STOPPING),
             events.RunFinished(
-                self.at, "20260417-120312-7f3a", state, reason, self.trial, self.at - self.began, None, None, None, "nothing",
+                self.at, "20260417-120312-7f3a", state, reason, self.trial, self.at - self.began, None, None, None, "best",
                 self.restarts, self.load_restarts, None,
             ),
         ]  # fmt: skip

@@ -41,7 +41,7 @@ def test_every_kind_of_event_that_an_operator_cares_about_has_a_line() -> None:
         "PinsChanged": "pinned persistence at on",
         "Confirmed": "confirmed: best 49.9k/s on time, 1.71–1.74× the default in 5 windows of each, in turns",
         "Notice": "a word",
-        "RunFinished": "completed after 3 trials; the broker was ended with the run",
+        "RunFinished": "completed after 3 trials; the broker was left with the best setting",
     }
 
 
