@@ -66,7 +66,7 @@ class BuiltinLoad:
             self._log_path.parent.mkdir(parents=True, exist_ok=True)
             with theirs:
                 child = Child(
-                    [sys.executable, "-m", "brokertuner_tui.workload.generator", str(theirs.fileno())],
+                    [sys.executable, "-P", "-m", "brokertuner_tui.workload.generator", str(theirs.fileno())],
                     log_path=self._log_path,
                     env=_environment(),
                     pass_fds=(theirs.fileno(),),

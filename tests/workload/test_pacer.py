@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brokertuner_tui.workload.generator.link import DOWN, UP
-from brokertuner_tui.workload.generator.pacer import PACE_NS, Pacer, Schedule
+from brokertuner_tui.workload.generator.pacer import PACE_NS, Pacer, Schedule, pause_s
 from brokertuner_tui.workload.profile import Profile
 
 PROFILES = st.builds(
@@ -97,6 +98,15 @@ def test_says_when_to_come_again() -> None:
     fast, _, _ = pacer_of(Profile("test", rate=1_000_000))
     fast.start(0)
     assert fast.work(0) == PACE_NS  # not for each message
+
+
+def test_a_closed_loop_pauses_for_no_more_than_a_hundredth_of_the_slo_and_not_with_a_small_window() -> None:
+    pipeline = Profile("test", publishers=10, rate=0, window=200, slo_ms=50)
+    assert 0 < pause_s(pipeline) <= 0.0005
+    assert pause_s(replace(pipeline, slo_ms=10)) == pytest.approx(0.0001)
+    assert pause_s(replace(pipeline, slo_ms=2)) == 0
+    assert pause_s(replace(pipeline, publishers=1, window=20)) == 0
+    assert pause_s(replace(pipeline, rate=5000)) == 0
 
 
 def test_bursts() -> None:

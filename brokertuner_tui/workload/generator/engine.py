@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import select
-import socket
 import time
 from typing import Any
 
@@ -16,6 +15,7 @@ from brokertuner_tui.workload.generator.delays import Delays
 from brokertuner_tui.workload.generator.ledger import FLUSH_MESSAGES, FLUSH_NS
 from brokertuner_tui.workload.generator.link import DONE, UP, Link, Peer
 from brokertuner_tui.workload.generator.measurement import Measurement
+from brokertuner_tui.workload.generator.pacer import pause_s
 from brokertuner_tui.workload.generator.publisher import Publisher
 from brokertuner_tui.workload.generator.subscriber import Subscriber
 from brokertuner_tui.workload.profile import Profile
@@ -48,6 +48,7 @@ class Engine:
         self._hot: list[Publisher] = []
         self._open = False
         """Whether publishers may send."""
+        self._pause_s = 0.0
         self._was_ready = False
         self._first_up_ns = 0
         self._stall_at_ns = 0
@@ -71,6 +72,8 @@ class Engine:
             if wait_ns > 0:
                 # epoll's own timeout counts in whole milliseconds; select's does not.
                 select.select(epoll_fd, (), (), wait_ns / 1e9)
+                if self._pause_s and self._open:
+                    time.sleep(self._pause_s)
             told = False
             for fd, mask in poll(0):
                 link = links.get(fd)
@@ -221,6 +224,7 @@ class Engine:
             for index, count in enumerate(self._crew.totals()):
                 self._totals_before[index] += count
         self._generation += 1
+        self._pause_s = pause_s(profile)
         self._measurement, self._closing = None, None
         self._hot, self._open, self._was_ready, self._first_up_ns = [], False, False, 0
         self._profile = profile
@@ -263,7 +267,7 @@ class Engine:
         number, now = int(command["id"]), time.perf_counter_ns()
         match command["cmd"]:
             case "start":
-                self._peer = _resolve(command)
+                self._peer = Peer.find(command)
                 self._names = Names(str(command["token"]))
                 self._launch(Profile.from_dict(command["profile"]))
             case "change":
@@ -378,14 +382,3 @@ class Engine:
             error=self._connector.error,
             latency_ms=self._measurement.latency_ms() if self._measurement is not None else None,
         )
-
-
-def _resolve(command: dict[str, Any]) -> Peer:
-    """The broker's address; IPv4 before IPv6, because Mosquitto listens there wherever it listens."""
-    host, port = str(command["host"]), int(command["port"])
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise ValueError(f"{host}: {error.strerror or error}") from error
-    family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
-    return Peer(family, address, command.get("username"), command.get("password"))

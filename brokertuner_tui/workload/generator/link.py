@@ -7,6 +7,7 @@ import errno
 import select
 import socket
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -49,6 +50,21 @@ class Peer:
     """What `socket.connect` takes for this family."""
     username: str | None
     password: str | None
+
+    @classmethod
+    def find(cls, command: Mapping[str, Any]) -> Peer:
+        """The broker that a command names; IPv4 before IPv6, because Mosquitto listens there wherever it listens.
+
+        Raises:
+            ValueError: no such host.
+        """
+        host, port = str(command["host"]), int(command["port"])
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise ValueError(f"{host}: {error.strerror or error}") from error
+        family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+        return cls(family, address, command.get("username"), command.get("password"))
 
 
 class Link:
