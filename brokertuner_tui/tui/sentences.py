@@ -81,9 +81,10 @@ def _trial(event: TrialFinished, model: Model) -> LogLine:
         return LogLine(event.at, "✗" if failed else "?", "worse" if failed else "warning", text, trial=event.trial)
     glyph, tone, words = verdict_against(event, model)
     bad = ""
-    for count, word in ((window.lost, "lost"), (window.late, "late")):
-        if window.expected and count / max(window.expected, 1) > 0.005:
-            bad += f"{percent(count / window.expected)} {word}, "
+    shares = (window.lost / max(window.expected, 1), "lost"), (window.late / max(window.received, 1), "late")
+    for share, word in shares:
+        if share > 0.005:
+            bad += f"{percent(share)} {word}, "
     result = f"{bad}{per_second(window.on_time_per_s)} on time ({words})"
     brief = f"{head}   {result}   {what}"
     text = brief if bad else f"{head}   {what}   {result}"

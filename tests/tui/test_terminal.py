@@ -180,3 +180,41 @@ def test_without_a_terminal_it_points_to_train(mosquitto: Path) -> None:
     assert done.returncode == 2
     assert "brokertuner-tui train" in done.stderr
     assert done.stdout == ""
+
+
+CRASH = """
+import sys, tempfile
+from pathlib import Path
+from brokertuner_tui import paths
+from brokertuner_tui.tui.app import TunerApp
+from brokertuner_tui.tui.lifecycle import run
+from brokertuner_tui.tui.options import Options
+from tests.tui.fake_session import FakeSession
+
+class Crashing(TunerApp):
+    def ask_to_leave(self):
+        secret = "do not print me"
+        raise ZeroDivisionError("a bug")
+
+session = FakeSession(speed=10)
+code = run(Crashing(lambda: session, Options(theme_folders=(paths.themes_dir(),), log_file=Path(sys.argv[1]))))
+print("session ended:", session.join(5), "asked to stop:", bool(session.sent))
+sys.exit(code)
+"""
+
+
+def test_a_crash_restores_the_terminal_says_one_line_and_stops_the_session(tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "tui.log"
+    with Terminal([sys.executable, "-c", CRASH, str(log)], cwd=str(ROOT)) as terminal:
+        before = termios.tcgetattr(terminal.master)
+        terminal.wait_for("trial 2", 30)
+        terminal.send("q")
+        assert terminal.wait(30) == 1
+        check_the_terminal(terminal, before)
+    text = terminal.text()
+    assert "the screen crashed: ZeroDivisionError: a bug" in text
+    assert str(log) in text.replace("\r\n", "")
+    assert "session ended: True asked to stop: True" in text
+    assert "Traceback" not in text
+    assert "do not print me" not in text
+    assert "Traceback" in log.read_text()

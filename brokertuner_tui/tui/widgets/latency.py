@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from brokertuner_tui.tui import ink
-from brokertuner_tui.tui.format import SPARKS, grouped, milliseconds, percent
+from brokertuner_tui.tui.format import SPARKS, compact, grouped, milliseconds, percent
 from brokertuner_tui.tui.ink import BOLD, HAND, LINE, QUIET, WORSE, Part, line
 from brokertuner_tui.tui.model import Model
 from brokertuner_tui.tui.widgets.pane import Pane
@@ -44,7 +44,8 @@ class Scale:
         text = [" "] * self.width
         end = -1
         for decade in range(self.decades + 1):
-            label = f"{10 ** (decade + _FIRST_DECADE):g}" if decade + _FIRST_DECADE < 3 else f"{10 ** (decade - 4):g} s"
+            ms = 10.0 ** (decade + _FIRST_DECADE)
+            label = compact(ms) if ms >= 1 else f"{ms:g}"
             at = min(round(decade / self.decades * self.width), self.width - len(label))
             if at > end:
                 text[at : at + len(label)] = label
