@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from textual.binding import Binding, BindingType
 
@@ -19,7 +20,7 @@ class KeyCommand:
     short: str
     """In the footer of a narrow terminal."""
     help: str
-    footer: bool = True
+    footer: Literal["always", "wide", "never"] = "always"
 
     @property
     def action(self) -> str:
@@ -38,11 +39,11 @@ COMMANDS: tuple[KeyCommand, ...] = (
     KeyCommand("defaults", "d", "Defaults", "Dflt", "Bring the broker's own defaults into force, and pause."),
     KeyCommand("help", "question_mark", "Help", "Help", "This help."),
     KeyCommand("leave", "q", "Quit", "Quit", "Stop tuning, leave the broker as it was asked for, and quit."),
-    KeyCommand("zoom", "z", "Zoom", "Zoom", "Give the pane with the focus the whole screen, or put it back.", footer=False),
+    KeyCommand("zoom", "z", "Zoom", "Zoom", "Give the pane with the focus the whole screen, or put it back.", footer="wide"),
     KeyCommand(
-        "details", "enter", "Details", "Details", "Look into what has the focus: a knob, a trial, a line.", footer=False
+        "details", "enter", "Details", "Details", "Look into what has the focus: a knob, a trial, a line.", footer="never"
     ),
-    KeyCommand("palette", "ctrl+p", "palette", "palette", "All commands and themes, by name.", footer=False),
+    KeyCommand("palette", "ctrl+p", "palette", "palette", "All commands and themes, by name.", footer="never"),
 )
 BY_ID: Mapping[str, KeyCommand] = {command.id: command for command in COMMANDS}
 

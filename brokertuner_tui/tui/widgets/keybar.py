@@ -34,7 +34,8 @@ class Entry:
 
 def key_line(model: Model, knob: str | None, keys: Mapping[str, str], width: int) -> tuple[Content, list[Entry]]:
     """The footer's line, and where each key is; `keys` gives for each command the key that is shown."""
-    shown = [command for command in COMMANDS if command.footer and command.id in keys]
+    shown = [command for command in COMMANDS if command.footer == "always" and command.id in keys]
+    more = [command for command in COMMANDS if command.footer == "wide" and command.id in keys]
     narrowest = sum(len(keys[command.id]) + 2 + len(label_for(command, model, knob, short=True)) for command in shown)
     while narrowest > width and len(shown) > 2:
         # What help and the palette can tell as well goes first; the way to them, and out, stays.
@@ -44,7 +45,7 @@ def key_line(model: Model, knob: str | None, keys: Mapping[str, str], width: int
     entries: list[Entry] = []
     for short, gap, palette in ((False, "  ", True), (False, "  ", False), (True, "  ", False), (True, " ", False)):
         content, entries = Content(" "), []
-        for command in shown:
+        for command in shown + (more if palette else []):
             content = _add(content, entries, command, label_for(command, model, knob, short=short), keys) + gap
         content = content.right_crop(len(gap))
         if not palette:
