@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import select
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -24,6 +23,7 @@ from brokertuner_tui.errors import ExitCode
 from brokertuner_tui.knobs.catalogue import Value
 from brokertuner_tui.tui import filters, themes
 from brokertuner_tui.tui.keys import APP_BINDINGS, COMMANDS, unknown_ids
+from brokertuner_tui.tui.lifecycle import terminal_is_gone
 from brokertuner_tui.tui.link import SessionLike, SessionLink
 from brokertuner_tui.tui.model import Model, asked_for, leave
 from brokertuner_tui.tui.options import Options
@@ -218,19 +218,14 @@ class TunerApp(App[int]):
         model = self.model
         if model.leaving:
             self._leave_now()
-        elif self.link.ended or model.ended or not model.points:
+        elif self.link.ended or model.ended or model.concluded or not model.points:
             self.stop(None, "the broker and its load are being ended")
         else:
             from brokertuner_tui.tui.screens.confirm import Confirm
 
             done = f"{len(model.points)} of {model.total} trials are done and kept. "
-            confirmed = model.confirmed is not None and model.confirmed.better
-            lost = (
-                ""
-                if confirmed
-                else "The best setting has not been confirmed against the default yet: quitting leaves it at that. "
-            )
-            text = f"{done}{lost}The broker and its load are ended."
+            lost = "The best setting has not been confirmed against the default: quitting leaves it at that. "
+            text = f"{done}{'' if model.confirmed else lost}The broker and its load are ended."
             self.push_screen(Confirm("Stop tuning and quit?", text, "Stop and quit"), self._answered)
 
     def _answered(self, yes: bool | None) -> None:
@@ -275,16 +270,6 @@ class TunerApp(App[int]):
         log.critical("the screen crashed", exc_info=error)
         self.crashed = f"the screen crashed: {type(error).__name__}: {error}"
         self._close_messages_no_wait()
-
-
-def terminal_is_gone() -> bool:
-    """Whether the other side of the terminal has hung up (the signal for that may have been blocked, or gone elsewhere)."""
-    try:
-        poll = select.poll()
-        poll.register(sys.__stdin__.fileno(), 0)  # type: ignore[union-attr]
-        return any(events & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, events in poll.poll(0))
-    except (AttributeError, OSError, ValueError):
-        return False
 
 
 def run_app(loaded: Loaded, workload: Workload, save_dir: Path) -> int:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import select
 import signal
 import sys
 import termios
@@ -37,6 +38,16 @@ def check_terminal() -> None:
     """Raises UsageError when there is no terminal to draw on."""
     if not (sys.__stdin__ and sys.__stdin__.isatty() and sys.__stderr__ and sys.__stderr__.isatty()):
         raise UsageError("launch needs a terminal; without one use `brokertuner-tui train`")
+
+
+def terminal_is_gone() -> bool:
+    """Whether the other side of the terminal has hung up (the signal for that may have been blocked, or gone elsewhere)."""
+    try:
+        poll = select.poll()
+        poll.register(sys.__stdin__.fileno(), 0)  # type: ignore[union-attr]
+        return any(events & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, events in poll.poll(0))
+    except (AttributeError, OSError, ValueError):
+        return False
 
 
 @contextlib.contextmanager

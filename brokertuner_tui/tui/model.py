@@ -173,6 +173,12 @@ class Model:
         return self.state in ("completed", "cancelled", "failed")
 
     @property
+    def concluded(self) -> bool:
+        """Whether the last trials are confirmed, and the run only waits for the operator."""
+        confirmed, last = self.confirmed, self.last
+        return self.state == "paused" and confirmed is not None and last is not None and confirmed.at >= last.at
+
+    @property
     def broker_down(self) -> str:
         """Why the broker is down; empty while it is up, or not up yet, or ended on purpose."""
         if self.ended or self.state == "stopping":

@@ -232,6 +232,18 @@ async def test_quitting_asks_when_a_run_would_be_cut_short() -> None:
         assert app.return_code == 0
 
 
+async def test_quitting_does_not_ask_when_the_best_is_confirmed_and_nothing_came_after() -> None:
+    simulation, told = history(60)
+    done = events.StateChanged(simulation.at, State.PAUSED, "60 trials done; resume for 60 more")
+    session = StillSession([*told, simulation.confirmed(), done, simulation.sample()])
+    app = make_app(session)
+    async with app.run_test(size=(150, 40)) as pilot:
+        await until(pilot, lambda: "60 trials done" in screen_text(app)[0])
+        await pilot.press("q")
+        await until(pilot, lambda: app.return_code is not None)
+    assert session.sent == [commands.Stop()]
+
+
 async def test_quitting_does_not_ask_when_nothing_is_lost() -> None:
     async with running(trials=0) as (app, pilot, session):
         await pilot.press("q")
