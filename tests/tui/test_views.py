@@ -165,7 +165,9 @@ def test_the_knob_table_says_what_is_special_about_a_knob(model: Model) -> None:
 
 
 def test_the_broker_pane(model: Model) -> None:
-    text = broker_view(model, 56, 4).plain
+    text = broker_view(model, 53, 4).plain
+    assert "last: restart 14.2 ms ✓  restarts 36  v2.0.21" in text
+    text = broker_view(model, 70, 4).plain
     for part in ("● listening", "127.0.0.1:41883", "pid ", "✓ verified", "mosquitto 2.0.21", "of 1 core", "of 10 MB"):
         assert part in text
     small = broker_view(model, 46, 2).plain

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from textual.app import ComposeResult
 from textual.color import Color
@@ -112,6 +112,9 @@ class TrialChart(PlotWidget):
         offered = offered_per_s(model)
         if offered and not points:
             self._dotted(offered, trials, self._style("line"))
+        for before, after in pairwise(points):
+            if before.profile != after.profile:
+                self._upright((before.trial + after.trial) / 2, top)
         self._curve(points, "received_per_s", self._style("quiet"))
         best = model.best.outcome.window.on_time_per_s if model.best and model.best.outcome.window else None
         if best is not None and model.best is not None:
@@ -130,9 +133,19 @@ class TrialChart(PlotWidget):
         xs = [0.5 + step * index for index in range(int(trials / step))][::2]
         self.scatter(xs, [height] * len(xs), marker_style=style, hires_mode=HiResMode.BRAILLE)
 
+    def _upright(self, x: float, top: float) -> None:
+        """Another load from here on: what is to its left is not to be compared with what is to its right."""
+        steps = max(8, 2 * self.size.height)
+        self.scatter(
+            [x] * steps,
+            [top * index / steps for index in range(steps)],
+            marker_style=self._style("line"),
+            hires_mode=HiResMode.BRAILLE,
+        )
+
     def _curve(self, points: Sequence[Point], name: str, style: str) -> None:
-        # A gap where a trial says nothing: a line drawn across it would say something.
-        for measured, group in groupby(points, key=lambda point: getattr(point, name) is not None):
+        # A gap where a trial says nothing, and where the load changes: a line drawn across it would say something.
+        for (measured, _), group in groupby(points, key=lambda point: (getattr(point, name) is not None, point.profile)):
             run = list(group)
             if not measured:
                 continue

@@ -63,8 +63,10 @@ def summary(model: Model, width: int, *, latency: bool = False) -> Content:
     shares = (window.lost / max(window.expected, 1), "lost"), (window.late / max(window.received, 1), "late")
     for share, word in shares:
         parts.append(line((f"{word} ", QUIET), (percent(share), WORSE if share > 0.01 else "")))
-    if not latency and window.received - window.on_time > 0.01 * max(window.received, 1):
-        parts.append(line((f"{per_second(window.received_per_s)} delivered", QUIET)))
+    if not latency:
+        if window.received - window.on_time > 0.01 * max(window.received, 1):
+            parts.append(line((f"{per_second(window.received_per_s)} delivered", QUIET)))
+        parts.append(line((f"{per_second(window.sent_per_s)} sent", QUIET)))
     return ink.fit(parts, width)
 
 

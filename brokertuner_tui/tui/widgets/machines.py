@@ -55,14 +55,19 @@ def broker_view(model: Model, width: int, height: int) -> Content:
         parts.append(line(("pid ", QUIET), str(status.pid)))
     if status.started_at is not None:
         parts.append(line(("up ", QUIET), clock(time.time() - status.started_at)))
-    change = [line((f"mosquitto {version_text(status.version)}", QUIET)), line(("restarts ", QUIET), str(status.restarts))]
-    if applied is not None:
-        took = milliseconds(applied.total_s * 1000)
-        change.insert(0, line(("last: ", QUIET), f"{applied.how} {took}", (" ✓ verified", QUIET)))
-    rows = [ink.fit(parts, width), ink.fit(change, width)]
+    rows = [ink.fit(parts, width), _last_change(status, applied, width)]
     if height >= 7 and applied is not None:
         rows.append(line(("verified: " + ", ".join(applied.checks), QUIET)))
     return ink.lines([*rows, *_usage(model, width, height)])
+
+
+def _last_change(status: BrokerStatus, applied: Applied | None, width: int) -> Content:
+    last = f"{applied.how} {milliseconds(applied.total_s * 1000)}" if applied else DASH
+    restarts, version = line(("restarts ", QUIET), str(status.restarts)), version_text(status.version)
+    long = [line(("last: ", QUIET), last, (" ✓ verified", QUIET)), restarts, line((f"mosquitto {version}", QUIET))]
+    if sum(part.cell_length for part in long) + 6 <= width:
+        return ink.fit(long, width)
+    return ink.fit([line(("last: ", QUIET), last, (" ✓", QUIET)), restarts, line((f"v{version}", QUIET))], width, "  ")
 
 
 def _one_line(status: BrokerStatus, applied: Applied | None, glyph: str, style: str, width: int) -> Content:
@@ -162,7 +167,7 @@ def load_view(model: Model, width: int, height: int) -> Content:
     )
     rates = [
         line(("sent ", QUIET), per_second(sample.sent_per_s)),
-        line(("delivered " if boxed else "got ", QUIET), per_second(sample.received_per_s)),
+        line(("delivered " if boxed and (width >= 60 or height > 2) else "got ", QUIET), per_second(sample.received_per_s)),
     ]
     on_time = line(("on time ", QUIET), per_second(sample.on_time_per_s))
     if not boxed:
