@@ -222,6 +222,11 @@ class Link:
     def up(self) -> None:
         """Ready for traffic."""
         self.phase = UP
+        if self.sock is not None:
+            # Linux acknowledges the packets of a young connection at once, until something (a ping, a pause) has it delay
+            # acknowledgements for good; only then does Nagle's algorithm at the broker show. Measured, QoS 0 at 5,000/s:
+            # 98 % within 2 ms before, 30 % after. This makes a new connection behave like one that is hours old.
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
         self.delay_s = 0.0
         self.last_heard_ns = self.pinged_ns = time.perf_counter_ns()
         self.loop.came_up(self)
