@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 
 from textual.content import Content
@@ -64,6 +65,13 @@ def cell(text: str, width: int, style: str = "", *, right: bool = False) -> Cont
     space = " " * (width - content.cell_length)
     content = Content(space) + content if right else content + space
     return content.stylize(style) if style else content
+
+
+def hanging(label: Content, text: str, width: int, style: str = "") -> list[Content]:
+    """`label`, and beside it `text`, wrapped so that it stays on the label's right."""
+    indent = label.cell_length
+    rows = textwrap.wrap(text, max(16, width - indent)) or [""]
+    return [line(label, (rows[0], style)), *(line(" " * indent, (row, style)) for row in rows[1:])]
 
 
 def lines(rows: Sequence[Content]) -> Content:

@@ -251,10 +251,17 @@ def test_details(model: Model) -> None:
 
 
 def test_help_explains_every_key_and_sign() -> None:
-    text = help_text(KnobTable(id="knobs"), KEYS).plain
+    text = help_text(KnobTable(id="knobs"), KEYS, 1000).plain
     for command in COMMANDS:
         assert command.help in text
     for glyph, _, meaning in GLOSSARY:
         assert glyph in text
         assert meaning in text
     assert KnobTable.HELP in text
+
+
+def test_long_texts_hang_beside_their_label() -> None:
+    rows = help_text(KnobTable(id="knobs"), KEYS, 50).plain.split("\n")
+    assert max(map(len, rows)) <= 50
+    at = next(index for index, row in enumerate(rows) if row.startswith(" " * 7 + "space  "))
+    assert rows[at + 1].startswith(" " * 14)

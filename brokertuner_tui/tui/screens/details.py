@@ -32,8 +32,9 @@ _HISTORY = 200
 
 def for_pane(pane: Pane, model: Model) -> Screen[None] | None:
     """What Enter opens on a pane; None: nothing."""
+    width = min(120, pane.app.size.width * 96 // 100) - 8
     if isinstance(pane, KnobTable):
-        return Details(pane.knob, knob_details(pane.knob, model))
+        return Details(pane.knob, knob_details(pane.knob, model, width))
     if isinstance(pane, EventLog) and model.log:
         entry = model.log[pane.cursor]
         if entry.trial is not None and any(trial.trial == entry.trial for trial in model.trials):
@@ -41,7 +42,7 @@ def for_pane(pane: Pane, model: Model) -> Screen[None] | None:
         return Details(time_text(entry.at), line_details(entry))
     if isinstance(pane, GoodputPane | LatencyPane | AgentPane) and model.trials:
         return TrialDetails(model, model.trials[-1].trial)
-    return Details(pane.NAME, Content(pane.HELP))
+    return Details(pane.NAME, ink.lines(ink.hanging(Content(""), pane.HELP, width)))
 
 
 def line_details(entry: LogLine) -> Content:
@@ -52,12 +53,12 @@ def line_details(entry: LogLine) -> Content:
     return ink.lines(rows)
 
 
-def knob_details(name: str, model: Model) -> Content:
+def knob_details(name: str, model: Model, width: int = 100) -> Content:
     """Everything that is known about a knob, and what its values brought."""
     knob = BY_NAME[name]
     value, default = model.knobs.get(name), model.defaults.get(name)
     best = model.best.outcome.knobs.get(name) if model.best else None
-    rows = [line(knob.meaning), Content(""), range_bar(name, 40, value, default, best), Content("")]
+    rows = [*ink.hanging(Content(""), knob.meaning, width), Content(""), range_bar(name, 40, value, default, best), Content("")]
     for label, text, style in (
         ("now", DASH if value is None else knob_value(name, value, long=True), BOLD),
         ("default", DASH if default is None else knob_value(name, default, long=True), ""),
@@ -70,12 +71,12 @@ def knob_details(name: str, model: Model) -> Content:
             HAND if name in model.pinned else "",
         ),
     ):
-        rows.append(line((f"{label:<9}", QUIET), (text, style)))
+        rows += ink.hanging(line((f"{label:<9}", QUIET)), text, width, style)
     if knob.inert_when:
         now = " (now)" if model.knobs and name in inert(model.knobs) else ""
-        rows.append(line(("inert    ", QUIET), f"with {knob.inert_when}{now}"))
+        rows += ink.hanging(line(("inert    ", QUIET)), f"with {knob.inert_when}{now}", width)
     if knob.versions:
-        rows.append(line(("note     ", QUIET), knob.versions))
+        rows += ink.hanging(line(("note     ", QUIET)), knob.versions, width)
     rows += [Content(""), line(("what its values brought, the best first", BOLD))]
     measured = [trial for trial in model.trials if trial.outcome.window is not None][-_HISTORY:]
     seen: dict[object, list[TrialFinished]] = {}

@@ -22,6 +22,9 @@ from brokertuner_tui.tui.model import Model
 from brokertuner_tui.tui.screens.dialog import Dialog
 from brokertuner_tui.tui.widgets.knobs import GLYPHS
 
+_WIDTH = 76
+"""Of the box, as in dialog.tcss."""
+
 
 @dataclass(frozen=True, slots=True)
 class Edit:
@@ -82,7 +85,8 @@ class EditKnob(Dialog[Edit]):
         knob, model = self._knob, self._model
         current, default = model.knobs.get(knob.name), model.defaults.get(knob.name)
         best = model.best.outcome.knobs.get(knob.name) if model.best else None
-        rows = [line(knob.meaning), Content("")]
+        width = min(_WIDTH, self.app.size.width) - 6
+        rows = [*ink.hanging(Content(""), knob.meaning, width), Content("")]
         for label, text in (
             ("now", DASH if current is None else knob_value(knob.name, current, long=True)),
             ("default", DASH if default is None else knob_value(knob.name, default, long=True)),
@@ -90,7 +94,7 @@ class EditKnob(Dialog[Edit]):
             ("range", range_text(knob)),
             ("applies", cost_text(knob, self._clients)),
         ):
-            rows.append(line((f"{label:<9}", QUIET), text))
+            rows += ink.hanging(line((f"{label:<9}", QUIET)), text, width)
         if knob.inert_when and model.knobs and knob.name in inert(model.knobs):
             rows.append(line((f"· inert now: {knob.inert_when}", HAND)))
         return ink.lines(rows)

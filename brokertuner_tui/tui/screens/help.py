@@ -42,24 +42,24 @@ _MORE_KEYS = (
 )
 
 
-def help_text(pane: Pane | None, keys: Mapping[str, str]) -> Content:
-    """All of it."""
+def help_text(pane: Pane | None, keys: Mapping[str, str], width: int = 110) -> Content:
+    """All of it, for a width."""
     rows: list[Content] = []
     if pane is not None:
-        rows += [line((pane.NAME, BOLD)), line(pane.HELP), Content("")]
+        rows += [line((pane.NAME, BOLD)), *ink.hanging(Content(""), pane.HELP, width), Content("")]
     rows.append(line(("keys", BOLD)))
     for command in COMMANDS:
         if command.id in keys:
-            rows.append(line((f"{keys[command.id]:>12}  ", "$primary bold"), command.help))
-    rows += [line((f"{key:>12}  ", "$primary bold"), text) for key, text in _MORE_KEYS]
+            rows += ink.hanging(line((f"{keys[command.id]:>12}  ", "$primary bold")), command.help, width)
+    for key, text in _MORE_KEYS:
+        rows += ink.hanging(line((f"{key:>12}  ", "$primary bold")), text, width)
     rows += [Content(""), line(("signs", BOLD))]
-    rows += [line((f"{glyph:>12}  ", style), text) for glyph, style, text in GLOSSARY]
-    rows += [
-        Content(""),
-        line(("colours", BOLD)),
-        line("Colour only repeats what a word or sign says: ", ("better", BETTER), ", ", ("worse", WORSE), ", ", ("best", BEST),
-             ", ", ("set by hand", HAND), ", ", ("default, unit, what matters less", QUIET), "."),
-    ]  # fmt: skip
+    for glyph, style, text in GLOSSARY:
+        rows += ink.hanging(line((f"{glyph:>12}  ", style)), text, width)
+    rows += [Content(""), line(("colours", BOLD))]
+    rows += ink.hanging(Content(""), "Colour only repeats what a word or a sign says.", width)
+    words = (("better", BETTER), ("worse", WORSE), ("best", BEST), ("set by hand", HAND), ("what matters less", QUIET))
+    rows.append(ink.fit([line(word) for word in words], width, "  "))
     return ink.lines(rows)
 
 
@@ -79,8 +79,16 @@ class Help(Dialog[None]):
             box.border_title = "help"
             box.border_subtitle = "Esc back   ↑ ↓ scroll"
             with VerticalScroll(id="scroll"):
-                yield Static(help_text(self._pane, self._keys))
+                yield Static("", id="text")
 
     def on_mount(self) -> None:
         """See `Screen`."""
         self.query_one("#scroll").focus()
+
+    def on_resize(self) -> None:
+        """See `Screen`."""
+        self.call_after_refresh(self._fill)
+
+    def _fill(self) -> None:
+        width = self.query_one("#scroll").scrollable_content_region.width
+        self.query_one("#text", Static).update(help_text(self._pane, self._keys, width))
