@@ -98,7 +98,7 @@ def _to_slo(latency_ms: float, slo_ms: float) -> float:
     """-1 for a ten-thousandth of the SLO, 0 for just the SLO, 1 for ten thousand times; -1 too if nothing came."""
     if not latency_ms > 0 or not slo_ms > 0:
         return -1.0
-    return min(1.0, max(-1.0, math.log10(latency_ms / slo_ms) / 4)) if math.isfinite(latency_ms) else 1.0
+    return min(1.0, max(-1.0, (math.log10(latency_ms) - math.log10(slo_ms)) / 4)) if math.isfinite(latency_ms) else 1.0
 
 
 def context(profile: Profile, version: Version) -> list[float]:

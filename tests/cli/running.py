@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import time
@@ -44,9 +45,16 @@ class Running:
         raise AssertionError(f"ended without {event!r}: {self.lines} {self.errors}")
 
     def child(self, has: Callable[[str], bool]) -> psutil.Process:
-        """The child whose command line fits."""
-        self._note_children()
-        return next(child for child in self._kin if child.is_running() and has(" ".join(child.cmdline())))
+        """The child whose command line fits; waits for it, since a trial may be restarting the broker just now."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            self._note_children()
+            for child in self._kin:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    if _runs(child) and has(" ".join(child.cmdline())):
+                        return child
+            time.sleep(0.005)
+        raise AssertionError(f"no such child: {self.lines[-1:]} {self.errors}")
 
     def signal(self, number: int) -> None:
         """Sends a signal to the program itself."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sqlite3
@@ -44,6 +45,18 @@ def launch(mosquitto: Path, tmp_path: Path) -> Launch:
 def family(terminal: Terminal) -> list[psutil.Process]:
     """The app's children: broker, load and reaper."""
     return psutil.Process(terminal.pid).children(recursive=True)
+
+
+def broker_of(terminal: Terminal) -> int:
+    """The broker's PID; waits for it, since a trial may be restarting it just now."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for child in family(terminal):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if child.name() == "mosquitto" and child.status() != psutil.STATUS_ZOMBIE:
+                    return child.pid
+        time.sleep(0.005)
+    raise AssertionError("no broker")
 
 
 def gone(processes: list[psutil.Process]) -> bool:
@@ -143,8 +156,7 @@ def test_leaving_while_it_still_starts(launch: Launch) -> None:
 def test_a_broker_that_is_killed_comes_back(launch: Launch) -> None:
     with launch(columns=150, rows=40) as terminal:
         until_it_tunes(terminal)
-        [broker] = [child for child in family(terminal) if child.name() == "mosquitto"]
-        os.kill(broker.pid, signal.SIGKILL)
+        os.kill(broker_of(terminal), signal.SIGKILL)
         terminal.wait_for("it is back", 60)
         terminal.send("\x03")
         assert terminal.wait(60) == 130
