@@ -460,6 +460,7 @@ async def test_a_live_session_from_start_to_end() -> None:
         await until(pilot, lambda: len(app.model.points) >= 3)
         await pilot.press("space")
         await until(pilot, lambda: app.model.state == "paused")
+        await pilot.pause(0.5)  # the trial that was under way ends
         done = len(app.model.points)
         await pilot.press("s")
         await until(pilot, lambda: len(app.model.points) > done and app.model.state == "paused")
