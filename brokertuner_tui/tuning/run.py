@@ -77,8 +77,9 @@ class Run:
             elif self._spent():
                 self._conclude()
             else:
+                stepping = self._state is State.STEPPING  # a step that is asked for in mid-trial means the next one
                 self._trial()
-                if self._state is State.STEPPING:
+                if stepping and self._state is State.STEPPING:
                     self._enter(State.PAUSED, "one trial done")
         self._enter(State.STOPPING)
         if self._checkpointed != self.trials:
