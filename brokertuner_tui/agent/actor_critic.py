@@ -33,8 +33,10 @@ class Lesson:
     """(B,)"""
     weight: Tensor
     """(B, members)"""
+    load: Tensor
+    """(K, contexts): what the actor learns in; B rows, or each load once where contexts are loads."""
     elite: Tensor | None
-    """(B, actions): the best known action for each context; None without imitation."""
+    """(K, actions): the best known action for each of them; None without imitation."""
 
 
 class ActorCritic:
@@ -88,12 +90,12 @@ class ActorCritic:
 
     def update_actor(self, batch: Lesson, fixed: Mapping[int, float]) -> float:
         """One step of the actor up the mean of the critics; pinned numbers count as what they are pinned to."""
-        raw = self.actor.raw(batch.context)
+        raw = self.actor.raw(batch.load)
         free = [index for index in range(self._actions) if index not in fixed]
         action = torch.tanh(raw)
         for index, value in fixed.items():  # a constant in its place: no gradient goes through
             action = action.index_fill(1, torch.tensor([index], device=self.device), value)
-        loss = -self.critics(batch.context, action).mean()
+        loss = -self.critics(batch.load, action).mean()
         if batch.elite is not None:
             loss = loss + self.config.imitation * (action - batch.elite).square()[:, free].mean()
         if self.config.saturation:

@@ -54,6 +54,8 @@ class AgentConfig:
     """Actions that are compared by the critics for one trial; 0: the actor's action plus noise is taken as it is."""
     warm_up: int = 0
     """Trials of a load that come from the space's own points and a Sobol sequence, before the critics choose."""
+    enough: float | None = None
+    """A reward at which the warm-up of a load ends early: there is nothing left to find that would be worth a spread."""
     optimism: float = 0.0
     """Standard deviations of the critics that are added to their mean when candidates are compared."""
     caution: float = 0.0

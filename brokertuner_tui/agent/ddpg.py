@@ -30,6 +30,9 @@ from brokertuner_tui.errors import UsageError
 if TYPE_CHECKING:
     import gymnasium
 
+_MOST_LOADS = 32
+"""The actor imitates the elite of so many loads in one update."""
+
 __all__ = ["DDPG", "Losses", "Proposal"]
 
 
@@ -199,6 +202,12 @@ class DDPG:
 
     def _lesson(self, batch: Batch) -> Lesson:
         context, tensor = batch.observation[:, : self._context_size], self.nets.tensor
+        loads, elites = context, None
+        if self.config.imitation:
+            loads = np.unique(context, axis=0)  # a handful, unless this is not about loads at all
+            if len(loads) > _MOST_LOADS:
+                loads = loads[self._rng.choice(len(loads), _MOST_LOADS, replace=False)]
+            elites = np.stack([self._elite(load) for load in loads])
         return Lesson(
             context=tensor(context),
             action=tensor(batch.action),
@@ -206,21 +215,17 @@ class DDPG:
             next_context=tensor(batch.next_observation[:, : self._context_size]),
             terminated=tensor(batch.terminated),
             weight=tensor(batch.weight),
-            elite=tensor(self._elites(context)) if self.config.imitation else None,
+            load=tensor(loads),
+            elite=None if elites is None else tensor(elites),
         )
 
-    def _elites(self, contexts: Floats) -> Floats:
-        """(batch, actions): the best known action for each row's load."""
+    def _elite(self, load: Floats) -> NDArray[np.float64]:
+        """The best known action for a load that is in the buffer."""
         whole = self.replay.all()
-        elites = np.zeros((len(contexts), self.action_size), dtype=np.float32)
-        kinds, kind_of = np.unique(contexts, axis=0, return_inverse=True)
-        for kind, context in enumerate(kinds):
-            near = same_load(whole, context)
-            values = partial(self.nets.values, context)
-            elite = find_elite(whole.action[near].astype(np.float64), whole.reward[near], values)
-            assert elite is not None, "the load is in the buffer"
-            elites[kind_of.reshape(-1) == kind] = elite.action
-        return elites
+        near = same_load(whole, load)
+        elite = find_elite(whole.action[near].astype(np.float64), whole.reward[near], partial(self.nets.values, load))
+        assert elite is not None
+        return elite.action
 
     # -- the library ---------------------------------------------------------------------------------------------------
 

@@ -25,13 +25,14 @@ SLO = AgentConfig(
     tau=1.0,
     weight_decay=1e-3,
     learning_starts=3,
-    updates_per_trial=40,
-    actor_every=2,
+    updates_per_trial=20,
+    actor_every=1,
     imitation=0.5,
     saturation=0.01,
     candidates=256,
     warm_up=8,
-    optimism=0.5,
+    enough=0.9,
+    optimism=2.0,
     caution=1.0,
 )
 """DDPG for a few dozen noisy trials; `docs/agent.md` says what was added to the textbook, and why."""

@@ -119,7 +119,8 @@ class Search:
         near = same_load(trials, context)
         actions, rewards = trials.action[near].astype(np.float64), trials.reward[near]
         learned = len(trials.reward) >= self._config.learning_starts
-        warm_up = self._warm_up(context, actions, fixed)
+        enough = self._config.enough is not None and len(rewards) > 0 and rewards.max() >= self._config.enough
+        warm_up = None if enough else self._warm_up(context, actions, fixed)
         if warm_up is not None:
             return warm_up
         elite = find_elite(actions, rewards, predict if learned else None)
