@@ -100,13 +100,16 @@ def test_says_when_to_come_again() -> None:
     assert fast.work(0) == PACE_NS  # not for each message
 
 
-def test_a_closed_loop_pauses_for_no_more_than_a_hundredth_of_the_slo_and_not_with_a_small_window() -> None:
+def test_a_busy_load_pauses_for_no_more_than_a_hundredth_of_the_slo_and_not_with_a_small_window() -> None:
     pipeline = Profile("test", publishers=10, rate=0, window=200, slo_ms=50)
     assert 0 < pause_s(pipeline) <= 0.0005
     assert pause_s(replace(pipeline, slo_ms=10)) == pytest.approx(0.0001)
     assert pause_s(replace(pipeline, slo_ms=2)) == 0
     assert pause_s(replace(pipeline, publishers=1, window=20)) == 0
     assert pause_s(replace(pipeline, rate=5000)) == 0
+    assert pause_s(replace(pipeline, rate=40_000)) > 0
+    assert pause_s(replace(pipeline, rate=500, subscribers=100, topics=1)) == 0  # 50,000 deliveries, 500 each
+    assert pause_s(replace(pipeline, rate=10_000, burst=(0.1, 0.9))) > 0
 
 
 def test_bursts() -> None:

@@ -1,4 +1,4 @@
-"""When an open loop's messages are due and which publisher sends them, and how long a closed loop pauses."""
+"""When an open loop's messages are due and which publisher sends them, and how long a busy load pauses."""
 
 from __future__ import annotations
 
@@ -81,14 +81,24 @@ class Pacer:
 
 
 def pause_s(profile: Profile) -> float:
-    """How long a closed loop lets packets gather before it looks at them, seconds; 0 in an open loop.
+    """How long a busy load lets packets gather before it looks at them, seconds; 0 where none would gather.
 
     Looking at once, it would take them one by one, keep a core busy with that, and have the broker send each by itself: on
     two cores, that costs the broker a fifth of its throughput and more. Its clients are then like clients on a network whose
-    round trip takes half of this on average. It adds at most a hundredth of the SLO to a latency, and is no longer than what
-    the window holds would last at half a million messages a second, so that it does not hold up a loop with a small window.
+    round trip takes half of this on average. It adds at most a hundredth of the SLO to a latency. In a closed loop it is no
+    longer than what the window holds would last at half a million messages a second, so that a small window does not make it
+    the limit.
     """
-    if profile.rate > 0:
+    pause = min(_LONGEST_PAUSE_S, profile.slo_ms / 1e5)
+    if not profile.rate:
+        pause = min(pause, profile.publishers * profile.window / 500_000)
+    elif _most_per_connection_per_s(profile) * pause < 1.0:
         return 0.0
-    pause = min(_LONGEST_PAUSE_S, profile.slo_ms / 1e5, profile.publishers * profile.window / 500_000)
     return pause if pause >= _SHORTEST_PAUSE_S else 0.0
+
+
+def _most_per_connection_per_s(profile: Profile) -> float:
+    """Messages a second, in a burst, of the busiest kind of client of an open loop."""
+    on_s, off_s = profile.burst or (1.0, 0.0)
+    readers = max(1, profile.subscribers)
+    return profile.rate * (on_s + off_s) / on_s * max(1 / profile.publishers, profile.fan_out / readers)
