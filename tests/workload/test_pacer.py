@@ -101,7 +101,7 @@ def test_says_when_to_come_again() -> None:
 
 
 def test_a_busy_load_pauses_for_no_more_than_a_hundredth_of_the_slo_and_not_with_a_small_window() -> None:
-    pipeline = Profile("test", publishers=10, rate=0, window=200, slo_ms=50)
+    pipeline = Profile("test", publishers=10, subscribers=10, topics=10, rate=0, window=200, slo_ms=50)
     assert 0 < pause_s(pipeline) <= 0.0005
     assert pause_s(replace(pipeline, slo_ms=10)) == pytest.approx(0.0001)
     assert pause_s(replace(pipeline, slo_ms=2)) == 0
