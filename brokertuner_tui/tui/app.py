@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import App, SystemCommand
-from textual.binding import Binding, BindingType
-from textual.dom import DOMNode
+from textual.binding import BindingType
 from textual.filter import LineFilter, Monochrome, NoColor
 from textual.message import Message
 from textual.reactive import var
@@ -22,7 +21,7 @@ from textual.screen import Screen
 from brokertuner_tui.errors import ExitCode
 from brokertuner_tui.knobs.catalogue import Value
 from brokertuner_tui.tui import filters, themes
-from brokertuner_tui.tui.keys import APP_BINDINGS, COMMANDS, unknown_ids
+from brokertuner_tui.tui.keys import APP_BINDINGS, COMMANDS, keymap_problems
 from brokertuner_tui.tui.lifecycle import terminal_is_gone
 from brokertuner_tui.tui.link import SessionLike, SessionLink
 from brokertuner_tui.tui.model import Model, asked_for, leave
@@ -72,6 +71,8 @@ class TunerApp(App[int]):
         self.exit_code: int | None = None
         """What the process shall say at its end, if not what the session says."""
         self.crashed = ""
+        self.patience_s = _STOP_S
+        """How long the process may wait for the session once the screen is gone."""
         self._loaded_themes = themes.load_themes(options.theme_folders)
         self.no_color = options.no_colour
         self._theme_problem = [problem] if (problem := self._choose_theme()) else []
@@ -111,7 +112,7 @@ class TunerApp(App[int]):
     def on_mount(self) -> None:
         """See `App`."""
         problems = [*self._loaded_themes.problems, *self._theme_problem]
-        problems += [f"tui.keymap.{name}: there is no such key command" for name in unknown_ids(self.options.keymap)]
+        problems += keymap_problems(self.options.keymap)
         self.set_keymap(dict(self.options.keymap))
         if problems:
             self.notify("\n".join(problems), title="The screen's settings", severity="warning", timeout=20, markup=False)
@@ -146,11 +147,6 @@ class TunerApp(App[int]):
         """See `App`; our own way of NO_COLOR stands in for Textual's, which leaves greys."""
         kept = [kept for kept in super().get_line_filters() if not isinstance(kept, Monochrome | NoColor)]
         return [*kept, *self._own_filters]
-
-    def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:
-        """Two commands were given one key."""
-        names = ", ".join(sorted(binding.id or binding.action for binding in clashed_bindings))
-        self.notify(f"tui.keymap: one key for several commands: {names}", severity="warning", timeout=20, markup=False)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Everything that has a key, and what Textual brings of use."""
@@ -217,7 +213,7 @@ class TunerApp(App[int]):
         """q: asks if the run would be cut short, at once if it is asked for again."""
         model = self.model
         if model.leaving:
-            self._leave_now()
+            self._leave_at_once()
         elif self.link.ended or model.ended or model.concluded or not model.points:
             self.stop(None, "the broker and its load are being ended")
         else:
@@ -235,7 +231,7 @@ class TunerApp(App[int]):
     def action_interrupt(self) -> None:
         """Ctrl-C: does not ask; at once the second time."""
         if self.model.leaving:
-            self._leave_now()
+            self._leave_at_once()
         else:
             self.stop(ExitCode.INTERRUPTED, "interrupted: the broker and its load are being ended")
 
@@ -259,7 +255,11 @@ class TunerApp(App[int]):
             self._leave_now()
         elif time.monotonic() > self._stop_by:
             log.error("the session did not stop within %s s", _STOP_S)
-            self._leave_now()
+            self._leave_at_once()
+
+    def _leave_at_once(self) -> None:
+        self.patience_s = 0.5
+        self._leave_now()
 
     def _leave_now(self) -> None:
         self.exit(return_code=self.exit_code or 0)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from textual.binding import Binding, BindingType
+from textual.keys import format_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,15 @@ APP_BINDINGS: list[BindingType] = [
 ]
 
 
-def unknown_ids(keymap: Mapping[str, str]) -> list[str]:
-    """Entries of `tui.keymap` that name no command."""
-    return [name for name in keymap if name not in BY_ID or name in _ELSEWHERE]
+def keymap_problems(keymap: Mapping[str, str]) -> list[str]:
+    """What is wrong with `tui.keymap`: names of no command, and keys that several commands would have."""
+    known = [command.id for command in COMMANDS if command.id not in _ELSEWHERE]
+    problems = [f"tui.keymap.{name}: no such command; known are {', '.join(known)}" for name in keymap if name not in known]
+    owners: dict[str, str] = {}
+    for name in known:
+        for key in keymap.get(name, BY_ID[name].key).split(","):
+            shown = format_key(key.strip())
+            if shown in owners:
+                problems.append(f"tui.keymap: {shown} is the key of {owners[shown]} and of {name}")
+            owners.setdefault(shown, name)
+    return problems

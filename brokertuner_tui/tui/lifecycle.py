@@ -70,13 +70,17 @@ def run(app: TunerApp) -> int:
     guard = _Guard(app)
     with _logging_to(app.options.log_file), guard:
         app.run()
-        stopped = app.link.close(_SESSION_S if app.exit_code is None else _SESSION_S / 2)
-    if not stopped:
-        print("the session did not stop in time; its broker and load are ended with this process", file=sys.stderr)
+        stopped = app.link.close(app.patience_s)
     if app.crashed:
         where = f"; the log says more: {app.options.log_file}" if app.options.log_file else ""
         print(f"{app.crashed}{where}", file=sys.stderr)
     _say_what_came_of_it(app)
+    if not stopped:
+        print("the session did not stop in time; its broker and load are ended with this process", file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Its thread may hold the interpreter up for ever; the reaper (process/reaper.py) sees to the children.
+        os._exit(guard.code or app.exit_code or ExitCode.FAILED)
     if guard.code is not None:
         return guard.code
     if app.crashed or app.return_code:

@@ -15,7 +15,7 @@ from brokertuner_tui import paths
 from brokertuner_tui.errors import ConnectionFailed
 from brokertuner_tui.knobs.catalogue import NAMES
 from brokertuner_tui.tui.app import TunerApp
-from brokertuner_tui.tui.keys import COMMANDS
+from brokertuner_tui.tui.keys import COMMANDS, keymap_problems
 from brokertuner_tui.tui.options import Options
 from brokertuner_tui.tui.screens.confirm import Confirm
 from brokertuner_tui.tui.screens.details import Details, TrialDetails
@@ -379,6 +379,18 @@ async def test_keys_can_be_mapped_anew_and_mistakes_are_told() -> None:
         assert session.sent == [commands.Pause(), commands.Pause()]
         await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, Confirm))
+
+
+async def test_one_key_for_two_commands_is_told() -> None:
+    async with running(trials=3, keymap={"pause": "s"}) as (app, pilot, _):
+        await until(pilot, lambda: "s is the key of pause and of step" in " ".join("\n".join(screen_text(app)).split()))
+
+
+def test_keymaps_without_a_fault() -> None:
+    assert keymap_problems({}) == []
+    assert keymap_problems({"pause": "s", "step": "space"}) == []
+    assert keymap_problems({"help": "f1,?"}) == []
+    assert len(keymap_problems({"palette": "f2", "zoom": "?"})) == 2
 
 
 async def test_every_command_is_in_the_palette() -> None:

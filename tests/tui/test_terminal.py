@@ -230,3 +230,29 @@ def test_a_crash_restores_the_terminal_says_one_line_and_stops_the_session(tmp_p
     assert "Traceback" not in text
     assert "do not print me" not in text
     assert "Traceback" in log.read_text()
+
+
+STUCK = """
+import sys
+from brokertuner_tui import paths
+from brokertuner_tui.tui.app import TunerApp
+from brokertuner_tui.tui.lifecycle import run
+from brokertuner_tui.tui.options import Options
+from tests.tui.fake_session import StillSession, history
+
+session = StillSession(history(3)[1], ends=False)
+sys.exit(run(TunerApp(lambda: session, Options(theme_folders=(paths.themes_dir(),)))))
+"""
+
+
+def test_a_session_that_does_not_stop_cannot_keep_the_operator() -> None:
+    with Terminal([sys.executable, "-c", STUCK], cwd=str(ROOT)) as terminal:
+        before = termios.tcgetattr(terminal.master)
+        terminal.wait_for("trial 3", 30)
+        terminal.send("\x03")
+        terminal.wait_for("LEAVING", 10)
+        assert terminal.wait(1.0) is None, "it waits for the session"
+        terminal.send("\x03")
+        assert terminal.wait(10) == 130
+        check_the_terminal(terminal, before)
+    assert "did not stop in time" in terminal.text()
