@@ -35,7 +35,7 @@ SLO = AgentConfig(
     optimism=2.0,
     caution=1.0,
 )
-"""DDPG for a few dozen noisy trials; `docs/agent.md` says what was added to the textbook, and why."""
+"""DDPG for a few dozen noisy trials; `agent/search.py` and `agent/space.py` hold what was added to the textbook, and why."""
 
 
 def config_for(preset: str, settings: AgentSettings | None = None) -> AgentConfig:
