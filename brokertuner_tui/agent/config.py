@@ -37,7 +37,7 @@ class AgentConfig:
     updates_per_trial: int = 1
     actor_every: int = 1
     """Updates of the critics for one of the actor."""
-    max_update_s: float = 0.3
+    max_update_s: float = 3.0
     """Learning after one trial ends here at the latest (a slow machine; where it strikes, runs do not repeat exactly)."""
     imitation: float = 0.0
     """Weight of the distance to the best known action in the actor's loss."""
