@@ -33,7 +33,7 @@ def test_legal_values_stay_as_they_are(values: dict[str, Value]) -> None:
     [
         math.nan, math.inf, -math.inf, -1, -(2**31), 2**31, 2**32 + 1, 2**63, 10**30, 1e300, 20.5,
         True, False, np.True_, np.float64("nan"), np.float32(20), np.array([20, 21]), None, [20], {}, b"20", 20j, Decimal(20),
-        Fraction(20), object(),
+        Fraction(20), Ellipsis,
     ],
     ids=repr,
 )  # fmt: skip

@@ -167,10 +167,10 @@ def test_a_real_broker(every_mosquitto: Path, tmp_path: Path) -> None:
         broker.start(usual)
         topics = SysTopics(broker.host, broker.port)
         topics.start()
-        assert eventually(lambda: not topics.read().stale)
+        # A broker that has just started says of a client that came within its first second only a publication later.
+        assert eventually(lambda: not topics.read().stale and topics.read().clients_connected == 1)
         first = topics.read()
         assert first.version == f"mosquitto version {'.'.join(map(str, broker.version))}"
-        assert first.clients_connected == 1
         assert first.heap_bytes > 1000
         assert eventually(lambda: topics.read().uptime_s > first.uptime_s)
 

@@ -55,8 +55,8 @@ def broker_of(terminal: Terminal) -> int:
             with contextlib.suppress(psutil.NoSuchProcess):
                 if child.name() == "mosquitto" and child.status() != psutil.STATUS_ZOMBIE:
                     return child.pid
-        time.sleep(0.005)
-    raise AssertionError("no broker")
+        terminal.read(0.005)  # nobody else reads: with the terminal's buffer full, the app would wait for us
+    raise AssertionError(f"no broker among {family(terminal)}; the screen ends with:\n{terminal.text()[-3000:]}")
 
 
 def gone(processes: list[psutil.Process]) -> bool:
