@@ -74,7 +74,7 @@ def measure(mosquitto: Path, turns: int) -> dict[str, object]:
                 "reload": repeat(turns, alone, RELOADS, usual),
             }
             broker.apply(usual)
-            load.start(LOAD, broker.host, broker.port)
+            load.start(LOAD, broker.endpoint)
             load.wait_ready(10.0)
             result["restart_with_load"] = repeat(turns, loaded, RESTARTS, usual)
             broker.apply(usual)

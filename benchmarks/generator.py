@@ -35,7 +35,7 @@ SETTLE_S = 0.7
 
 def measure(profile: Profile, load: BuiltinLoad, broker: ManagedBroker, turns: int, seconds: float) -> dict[str, float]:
     """One profile on a broker that runs."""
-    load.start(profile, broker.host, broker.port)
+    load.start(profile, broker.endpoint)
     load.wait_ready(10.0)
     time.sleep(SETTLE_S)
     pid = broker.status().pid

@@ -31,7 +31,7 @@ def built_in(profile: Profile, broker: ManagedBroker, folder: Path, seconds: flo
     """One turn of ours."""
     load = BuiltinLoad(folder)
     try:
-        load.start(profile, broker.host, broker.port)
+        load.start(profile, broker.endpoint)
         load.wait_ready(10.0)
         time.sleep(SETTLE_S)
         load.open_window()

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 from brokertuner_tui.errors import TunerError
 from brokertuner_tui.knobs.catalogue import KnobValues, Value, Version
+from brokertuner_tui.mqtt.endpoint import Endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,21 @@ class Broker(Protocol):
         """Where clients connect to; known once it was started."""
 
     @property
+    def endpoint(self) -> Endpoint:
+        """`host` and `port`, and how a client gets in there; once it was started."""
+
+    @property
     def version(self) -> Version:
         """Mosquitto's version."""
+
+    @property
+    def baseline(self) -> dict[str, Value]:
+        """What a run is compared with and goes back to: Mosquitto's defaults for a broker of our own, what the operator's
+        config says for one that was there before us."""
+
+    @property
+    def program(self) -> str:
+        """What runs, for the record: the path of the program, the unit, the agent's URL."""
 
     @property
     def log_path(self) -> Path | None:
@@ -106,4 +120,4 @@ class Broker(Protocol):
         """A snapshot."""
 
     def stop(self) -> None:
-        """Ends the broker: TERM, a deadline, KILL. May be called again."""
+        """Ends a broker of our own (TERM, a deadline, KILL); lets go of another, which goes on. May be called again."""

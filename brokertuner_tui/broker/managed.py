@@ -17,8 +17,9 @@ from brokertuner_tui.broker.log import errors
 from brokertuner_tui.broker.ports import free_port, holder, is_free
 from brokertuner_tui.broker.verify import NotInForce, Verifier
 from brokertuner_tui.errors import TunerError
-from brokertuner_tui.knobs.catalogue import KnobValues, Value, Version, changed, needs_restart
+from brokertuner_tui.knobs.catalogue import KnobValues, Value, Version, changed, defaults, needs_restart
 from brokertuner_tui.knobs.validation import check_all
+from brokertuner_tui.mqtt.endpoint import Endpoint
 from brokertuner_tui.process.child import Child
 
 _HOST = "127.0.0.1"
@@ -103,6 +104,21 @@ class ManagedBroker:
         if self._version is None:
             self._version = probe_version(self._mosquitto)
         return self._version
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Plain TCP on loopback; anonymous clients are let in."""
+        return Endpoint(_HOST, self._port)
+
+    @property
+    def baseline(self) -> dict[str, Value]:
+        """The defaults of this version."""
+        return defaults(self.version)
+
+    @property
+    def program(self) -> str:
+        """The path of the program."""
+        return str(self._mosquitto)
 
     @property
     def log_path(self) -> Path | None:

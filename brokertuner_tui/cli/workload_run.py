@@ -9,9 +9,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from brokertuner_tui.broker.find import find_mosquitto
 from brokertuner_tui.broker.interface import Broker
-from brokertuner_tui.broker.managed import ManagedBroker
+from brokertuner_tui.broker.kinds import make_broker
 from brokertuner_tui.broker.probe import Probe, ProbeError
 from brokertuner_tui.cli import output
 from brokertuner_tui.cli.signals import StopSignals
@@ -19,7 +18,7 @@ from brokertuner_tui.cli.window_sum import WindowSum
 from brokertuner_tui.cli.workload_display import Display
 from brokertuner_tui.config.settings import Settings
 from brokertuner_tui.errors import ConnectionFailed, ExitCode, TunerError
-from brokertuner_tui.knobs.catalogue import defaults
+from brokertuner_tui.mqtt.endpoint import Endpoint
 from brokertuner_tui.workload.builtin import BuiltinLoad
 from brokertuner_tui.workload.emqtt_bench import EmqttBenchLoad
 from brokertuner_tui.workload.load import Load, LoadError
@@ -71,7 +70,7 @@ class LoadRun:
             load = _make_load(self._settings, folder)
             stack.callback(load.stop)
             first = next(parts(self._workload, self._seconds))
-            load.start(first.profile, target.host, target.port)
+            load.start(first.profile, Endpoint(target.host, target.port))
             display = stack.enter_context(Display(self._workload, target.host, target.port, broker, as_json=self._as_json))
             for number, part in enumerate(parts(self._workload, self._seconds)):
                 if number:
@@ -85,16 +84,9 @@ class LoadRun:
 
     @contextmanager
     def _managed(self, folder: Path) -> Iterator[Broker]:
-        broker = self._settings.broker
-        managed = ManagedBroker(
-            find_mosquitto(broker.mosquitto),
-            folder / "broker",
-            port=broker.port,
-            extra_conf=broker.extra_conf,
-            restart_stable_s=broker.broker_restart_stable_sec,
-        )
+        managed = make_broker(self._settings.broker, folder / "broker")
         try:
-            managed.start(defaults(managed.version))
+            managed.start(managed.baseline)
             yield managed
         finally:
             managed.stop()

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import psutil
 
-from brokertuner_tui.broker.find import find_mosquitto
 from brokertuner_tui.broker.interface import Applied, ApplyFailed, Broker
-from brokertuner_tui.broker.managed import ManagedBroker
+from brokertuner_tui.broker.kinds import make_broker
 from brokertuner_tui.config.settings import Settings
 from brokertuner_tui.env.outcome import Outcome, PhaseName, Timings, Usage, Verdict
-from brokertuner_tui.knobs.catalogue import KnobValues, Value, Version, defaults, needs_restart
+from brokertuner_tui.knobs.catalogue import KnobValues, Value, Version, needs_restart
 from brokertuner_tui.telemetry.sampler import Sampler
 from brokertuner_tui.workload.builtin import BuiltinLoad
 from brokertuner_tui.workload.emqtt_bench import EmqttBenchLoad
@@ -67,15 +66,10 @@ class Testbed:
         self._folder = folder
         self._started_at = time.monotonic()
         self._profile = workload.at(0.0)
-        self._broker: Broker | None = None
+        self.broker: Broker = make_broker(settings.broker, folder / "broker")
+        """Nothing is started before `open`."""
         self.load: Load = _make_load(settings, folder)
         self._sampler: Sampler | None = None
-
-    @property
-    def broker(self) -> Broker:
-        """The broker; there once `open` was called."""
-        assert self._broker is not None, "open() comes first"
-        return self._broker
 
     @property
     def sampler(self) -> Sampler:
@@ -90,27 +84,18 @@ class Testbed:
 
     @property
     def defaults(self) -> dict[str, Value]:
-        """The broker's own defaults."""
-        return defaults(self.version)
+        """What trials are compared with (`Broker.baseline`)."""
+        return self.broker.baseline
 
     def open(self, knobs: KnobValues | None = None) -> Applied:
-        """Starts the broker with `knobs` (its defaults) and the telemetry, and asks the load to connect.
+        """Starts the broker with its baseline, `knobs` (some or all) put in, and the telemetry.
 
         Raises:
             TunerError: there is no Mosquitto, or it did not come up. A load that does not start is not an error here.
         """
-        broker = self._settings.broker
         (self._folder / "load").mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._broker = ManagedBroker(
-            find_mosquitto(broker.mosquitto),
-            self._folder / "broker",
-            port=broker.port,
-            extra_conf=broker.extra_conf,
-            restart_stable_s=broker.broker_restart_stable_sec,
-            reload_stable_s=broker.broker_reload_stable_sec,
-        )
-        applied = self._broker.start(knobs if knobs is not None else self.defaults)
-        self._sampler = Sampler(self._broker, self.load)
+        applied = self.broker.start({**self.defaults, **(knobs or {})})
+        self._sampler = Sampler(self.broker, self.load)
         self._sampler.start()
         return applied
 
@@ -122,7 +107,7 @@ class Testbed:
         """
         self._started_at = time.monotonic()
         self._profile = self._workload.at(0.0)
-        self.load.start(self._profile, self.broker.host, self.broker.port)
+        self.load.start(self._profile, self.broker.endpoint)
 
     @property
     def profile(self) -> Profile:
@@ -205,8 +190,7 @@ class Testbed:
         self.load.stop()
         if self._sampler is not None:
             self._sampler.stop()
-        if self._broker is not None:
-            self._broker.stop()
+        self.broker.stop()
 
     def _apply_for_trial(self, knobs: KnobValues) -> Applied:
         try:

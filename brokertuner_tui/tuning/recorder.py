@@ -52,7 +52,7 @@ class Recorder:
             raise
         self.run = ""
 
-    def begin(self, mosquitto: Path, version: Version, pinned: Mapping[str, Value]) -> str:
+    def begin(self, program: str, version: Version, pinned: Mapping[str, Value]) -> str:
         """Makes the run's record and its folder; gives the run's id."""
         first = self._workload.at(0.0)
         self.run = self._store.create_run(
@@ -64,7 +64,7 @@ class Recorder:
                 config=self._settings.model_dump(mode="json"),
                 started_at=time.time(),
                 broker_kind=self._settings.broker.kind,
-                mosquitto_path=str(mosquitto),
+                mosquitto_path=program,
                 mosquitto_version=version,
                 pinned=dict(pinned),
                 versions=_versions(),

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brokertuner_tui.broker.find import find_mosquitto, probe_version
+from brokertuner_tui.broker.kinds import make_broker
 from brokertuner_tui.config.settings import Settings
 from brokertuner_tui.env.presets import make_preset
 from brokertuner_tui.env.testbed import Testbed
 from brokertuner_tui.errors import TunerError
 from brokertuner_tui.knobs import validation
-from brokertuner_tui.knobs.catalogue import CATALOGUE, Value, defaults
+from brokertuner_tui.knobs.catalogue import CATALOGUE, Value, Version
 from brokertuner_tui.tuning import commands, events
 from brokertuner_tui.tuning.events import Left, State
 from brokertuner_tui.tuning.learner import Learner
@@ -94,15 +94,13 @@ class TuningSession:
         # Here and not above: SQLAlchemy takes a third of a second, which a front end's first frame must not wait for.
         from brokertuner_tui.tuning.recorder import Recorder
 
-        tuning, broker = self._settings.tuning, self._settings.broker
-        mosquitto = find_mosquitto(broker.mosquitto)
-        version = probe_version(mosquitto)
+        tuning = self._settings.tuning
         pinned = {name: validation.check(name, value) for name, value in tuning.pin.items()}
+        version, program = self._identify()  # first: where there is no broker, nothing is left on disk
         self._recorder = Recorder(self._save_dir, self._settings, self._workload)
-        run = self._recorder.begin(mosquitto, version, pinned)
-        found = self._settings.model_copy(update={"broker": broker.model_copy(update={"mosquitto": mosquitto})})
-        self._testbed = testbed = Testbed(found, self._workload, self._recorder.folder)
-        applied = testbed.open(defaults(version) | pinned)
+        run = self._recorder.begin(program, version, pinned)
+        self._testbed = testbed = Testbed(self._settings, self._workload, self._recorder.folder)
+        applied = testbed.open(pinned)
         testbed.sampler.subscribe(lambda sample: self._tell(events.Sampled(time.time(), sample)))
         self._tell(
             events.RunStarted(
@@ -112,7 +110,7 @@ class TuningSession:
                 workload=self._workload.name,
                 profile=testbed.profile,
                 version=version,
-                broker_kind=broker.kind,
+                broker_kind=self._settings.broker.kind,
                 host=testbed.broker.host,
                 port=testbed.broker.port,
                 total_timesteps=tuning.total_timesteps,
@@ -126,6 +124,14 @@ class TuningSession:
         self._operations.start_load()
         learner = self._make_learner(testbed, pinned)
         return Run(tuning, self._operations, learner, self._recorder, self._inbox, self._tell, keep_open=self._keep_open)
+
+    def _identify(self) -> tuple[Version, str]:
+        """What the record says of the broker; its folder has a name only once the run has a record."""
+        broker = make_broker(self._settings.broker, self._save_dir / "broker")
+        try:
+            return broker.version, broker.program
+        finally:
+            broker.stop()
 
     def _make_learner(self, testbed: Testbed, pinned: dict[str, Value]) -> Learner:
         from brokertuner_tui.agent.torch_import import import_torch_quietly

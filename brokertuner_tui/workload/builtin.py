@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from brokertuner_tui.mqtt.endpoint import Endpoint
 from brokertuner_tui.process.child import Child
 from brokertuner_tui.workload import limits
 from brokertuner_tui.workload.load import LoadError, LoadStatus
@@ -31,12 +32,10 @@ class BuiltinLoad:
 
     Args:
         log_dir: where the process writes its log (nothing, normally).
-        username, password: for the broker; they go over the socket, not on the command line.
     """
 
-    def __init__(self, log_dir: Path, *, username: str | None = None, password: str | None = None) -> None:
+    def __init__(self, log_dir: Path) -> None:
         self._log_path = log_dir / "generator.log"
-        self._username, self._password = username, password
         # Names of clients and topics: one generator that takes another's place takes over its sessions.
         self.token = secrets.token_hex(4)
         self._child: Child | None = None
@@ -49,10 +48,10 @@ class BuiltinLoad:
         self._heard_at = 0.0
         self._closed = True
         self._profile: Profile | None = None
-        self._target: tuple[str, int] | None = None
+        self._endpoint: Endpoint | None = None
         self._error = ""
 
-    def start(self, profile: Profile, host: str, port: int) -> None:
+    def start(self, profile: Profile, endpoint: Endpoint) -> None:
         """See `Load`.
 
         Raises:
@@ -60,7 +59,7 @@ class BuiltinLoad:
         """
         limits.check(profile, f"workload {profile.name}")
         self.stop()
-        self._target, self._profile, self._error = (host, port), profile, ""
+        self._endpoint, self._profile, self._error = endpoint, profile, ""
         ours, theirs = socket.socketpair()
         try:
             self._log_path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,11 +81,9 @@ class BuiltinLoad:
             self._report, self._heard_at = {}, time.monotonic()
             self._closed = False
         threading.Thread(target=self._read, args=(ours,), name="load-reader", daemon=True).start()
-        fields: dict[str, Any] = {"profile": profile.as_dict(), "host": host, "port": port, "token": self.token}
-        if self._username is not None:
-            fields |= {"username": self._username, "password": self._password}
         try:
-            self._ask("start", _START_S, **fields)
+            # Who we are goes over the socket, not on the command line, where every user could read it.
+            self._ask("start", _START_S, profile=profile.as_dict(), endpoint=endpoint.as_dict(), token=self.token)
         except LoadError as error:
             self.stop()
             self._error = str(error)
@@ -94,9 +91,9 @@ class BuiltinLoad:
 
     def restart(self) -> None:
         """See `Load`."""
-        if self._target is None or self._profile is None:
+        if self._endpoint is None or self._profile is None:
             raise LoadError("the load was never started")
-        self.start(self._profile, *self._target)
+        self.start(self._profile, self._endpoint)
 
     def change(self, profile: Profile) -> None:
         """See `Load`.

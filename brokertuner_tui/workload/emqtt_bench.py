@@ -28,6 +28,7 @@ from pathlib import Path
 
 import psutil
 
+from brokertuner_tui.mqtt.endpoint import Endpoint
 from brokertuner_tui.process.child import Child
 from brokertuner_tui.workload import limits
 from brokertuner_tui.workload.emqtt_output import Metrics, Output, parse_metrics
@@ -169,7 +170,7 @@ class EmqttBenchLoad:
         self._log_dir, self._program = log_dir, str(program)
         self._parts: list[_Part] = []
         self._profile: Profile | None = None
-        self._target: tuple[str, int] | None = None
+        self._endpoint: Endpoint | None = None
         self._opened: _Snapshot | None = None
         self._restart_expected = False
         self._reconnects = 0
@@ -178,16 +179,16 @@ class EmqttBenchLoad:
         """Sent and received by processes that are gone."""
         self._error = ""
 
-    def start(self, profile: Profile, host: str, port: int) -> None:
+    def start(self, profile: Profile, endpoint: Endpoint) -> None:
         """See `Load`.
 
         Raises:
             LoadError: also when emqtt_bench cannot make this profile.
         """
         self.stop()
-        self._profile, self._target, self._error = profile, (host, port), ""
+        self._profile, self._endpoint, self._error = profile, endpoint, ""
         try:
-            self._launch(profile, host, port)
+            self._launch(profile, endpoint.host, endpoint.port)
         except LoadError as error:
             self.stop()
             self._error = str(error)
@@ -214,15 +215,15 @@ class EmqttBenchLoad:
 
     def restart(self) -> None:
         """See `Load`."""
-        if self._profile is None or self._target is None:
+        if self._profile is None or self._endpoint is None:
             raise LoadError("the load was never started")
-        self.start(self._profile, *self._target)
+        self.start(self._profile, self._endpoint)
 
     def change(self, profile: Profile) -> None:
         """See `Load`; other processes take over."""
-        if self._target is None:
+        if self._endpoint is None:
             raise LoadError("the load was never started")
-        self.start(profile, *self._target)
+        self.start(profile, self._endpoint)
 
     def wait_ready(self, deadline_s: float, cancelled: Callable[[], bool] = lambda: False) -> float:
         """See `Load`. After a restart of the broker this starts other processes, because the old ones have no clients left."""

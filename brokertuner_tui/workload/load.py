@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from brokertuner_tui.errors import TunerError
+from brokertuner_tui.mqtt.endpoint import Endpoint
 from brokertuner_tui.workload.profile import Profile
 from brokertuner_tui.workload.window import Window
 
@@ -41,7 +42,7 @@ class LoadStatus:
 class Load(Protocol):
     """A load on one broker. Methods are called by one thread, `status` by any."""
 
-    def start(self, profile: Profile, host: str, port: int) -> None:
+    def start(self, profile: Profile, endpoint: Endpoint) -> None:
         """Starts the process and asks it to connect; does not wait for the connections.
 
         Raises:

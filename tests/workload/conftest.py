@@ -28,7 +28,7 @@ class Bench:
     def start(self, profile: Profile, **knobs: int | bool) -> None:
         """Broker and load are up."""
         self.broker.start(self.knobs(**knobs))
-        self.load.start(profile, self.broker.host, self.broker.port)
+        self.load.start(profile, self.broker.endpoint)
         self.load.wait_ready(READY_S)
 
 

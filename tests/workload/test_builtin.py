@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from brokertuner_tui.errors import ConfigError
+from brokertuner_tui.mqtt.endpoint import Endpoint
 from brokertuner_tui.workload.builtin import BuiltinLoad
 from brokertuner_tui.workload.load import LoadError
 from brokertuner_tui.workload.profile import Profile
@@ -222,5 +223,5 @@ def test_closing_a_window_that_is_not_open_is_refused(bench: Bench) -> None:
 
 def test_a_profile_that_cannot_be_made_is_refused(bench: Bench) -> None:
     with pytest.raises(ConfigError, match="workload steady: payload_bytes = 23"):
-        bench.load.start(replace(STEADY, payload_bytes=23), "127.0.0.1", 1)
+        bench.load.start(replace(STEADY, payload_bytes=23), Endpoint("127.0.0.1", 1))
     assert bench.load.status().state == "stopped"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from brokertuner_tui.mqtt.endpoint import Endpoint
 from brokertuner_tui.workload import emqtt_bench
 from brokertuner_tui.workload.emqtt_bench import EmqttBenchLoad, Group
 from brokertuner_tui.workload.emqtt_output import Output, parse_metrics
@@ -129,7 +130,7 @@ def load(program: Path, tmp_path: Path) -> Iterator[EmqttBenchLoad]:
 
 
 def test_a_window(load: EmqttBenchLoad) -> None:
-    load.start(PROFILE, "127.0.0.1", 1)
+    load.start(PROFILE, Endpoint("127.0.0.1", 1))
     load.wait_ready(READY_S)
     load.open_window()
     time.sleep(0.6)
@@ -150,7 +151,7 @@ def test_a_window(load: EmqttBenchLoad) -> None:
 
 
 def test_qos_0_is_counted_twice_by_the_tool(load: EmqttBenchLoad) -> None:
-    load.start(replace(PROFILE, qos=0), "127.0.0.1", 1)
+    load.start(replace(PROFILE, qos=0), Endpoint("127.0.0.1", 1))
     load.wait_ready(READY_S)
     load.open_window()
     time.sleep(0.6)
@@ -160,7 +161,7 @@ def test_qos_0_is_counted_twice_by_the_tool(load: EmqttBenchLoad) -> None:
 
 def test_without_latencies_nothing_is_on_time_and_that_is_said(load: EmqttBenchLoad, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_EMQTT_BENCH", "no-metrics")
-    load.start(PROFILE, "127.0.0.1", 1)
+    load.start(PROFILE, Endpoint("127.0.0.1", 1))
     load.wait_ready(READY_S)
     load.open_window()
     time.sleep(1.0)
@@ -172,7 +173,7 @@ def test_without_latencies_nothing_is_on_time_and_that_is_said(load: EmqttBenchL
 
 def test_a_broker_that_is_not_there(load: EmqttBenchLoad, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_EMQTT_BENCH", "refused")
-    load.start(PROFILE, "127.0.0.1", 1)
+    load.start(PROFILE, Endpoint("127.0.0.1", 1))
     assert eventually(lambda: load.status().error)
     with pytest.raises(LoadError, match=r"0 of 4 clients .* econnrefused"):
         load.wait_ready(0.1)
@@ -180,7 +181,7 @@ def test_a_broker_that_is_not_there(load: EmqttBenchLoad, monkeypatch: pytest.Mo
 
 def test_a_program_that_ends_is_dead(load: EmqttBenchLoad, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_EMQTT_BENCH", "die")
-    load.start(PROFILE, "127.0.0.1", 1)
+    load.start(PROFILE, Endpoint("127.0.0.1", 1))
     with pytest.raises(LoadError, match="ended with exit code 1"):
         load.wait_ready(READY_S)
     assert load.status().state == "dead"
@@ -189,7 +190,7 @@ def test_a_program_that_ends_is_dead(load: EmqttBenchLoad, monkeypatch: pytest.M
 
 
 def test_killed(load: EmqttBenchLoad) -> None:
-    load.start(PROFILE, "127.0.0.1", 1)
+    load.start(PROFILE, Endpoint("127.0.0.1", 1))
     load.wait_ready(READY_S)
     pid = load.status().pid
     assert pid is not None
@@ -203,7 +204,7 @@ def test_killed(load: EmqttBenchLoad) -> None:
 def test_clients_that_are_lost_are_made_anew(load: EmqttBenchLoad, monkeypatch: pytest.MonkeyPatch) -> None:
     """emqtt_bench's processes live on without clients after a restart of the broker."""
     monkeypatch.setenv("FAKE_EMQTT_BENCH", "lose")
-    load.start(PROFILE, "127.0.0.1", 1)
+    load.start(PROFILE, Endpoint("127.0.0.1", 1))
     assert eventually(lambda: load.status().state == "reconnecting")
     monkeypatch.delenv("FAKE_EMQTT_BENCH")
     pid = load.status().pid
@@ -219,7 +220,7 @@ def test_clients_that_are_lost_are_made_anew(load: EmqttBenchLoad, monkeypatch: 
 def test_not_installed(tmp_path: Path) -> None:
     load = EmqttBenchLoad(tmp_path, "no-such-emqtt-bench")
     with pytest.raises(LoadError, match="not installed"):
-        load.start(PROFILE, "127.0.0.1", 1)
+        load.start(PROFILE, Endpoint("127.0.0.1", 1))
     assert load.status().state == "stopped"
     assert "not installed" in load.status().error
     with pytest.raises(LoadError):

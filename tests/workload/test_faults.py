@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from brokertuner_tui.mqtt import packets
+from brokertuner_tui.mqtt.endpoint import Endpoint
 from brokertuner_tui.workload.builtin import BuiltinLoad
 from brokertuner_tui.workload.load import LoadError
 from brokertuner_tui.workload.profile import Profile
@@ -79,7 +80,7 @@ def test_no_broker_at_all(tmp_path: Path) -> None:
     load = BuiltinLoad(tmp_path / "logs")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        load.start(PROFILE, "127.0.0.1", taken.getsockname()[1])
+        load.start(PROFILE, Endpoint("127.0.0.1", taken.getsockname()[1]))
         try:
             with pytest.raises(LoadError, match=r"0 of 20 clients of the load are connected after 0.3 s: ECONNREFUSED"):
                 load.wait_ready(0.3)
@@ -92,7 +93,7 @@ def test_no_broker_at_all(tmp_path: Path) -> None:
 def test_an_unknown_host(tmp_path: Path) -> None:
     load = BuiltinLoad(tmp_path)
     with pytest.raises(LoadError, match=r"no-such-host\.invalid"):
-        load.start(PROFILE, "no-such-host.invalid", 1883)
+        load.start(PROFILE, Endpoint("no-such-host.invalid", 1883))
     assert load.status().state == "stopped"
     assert "no-such-host.invalid" in load.status().error
 
@@ -128,8 +129,8 @@ def bouncer() -> Iterator[Bouncer]:
 
 
 def test_a_broker_that_refuses_is_named_and_gets_our_credentials(bouncer: Bouncer, tmp_path: Path) -> None:
-    load = BuiltinLoad(tmp_path, username="ann", password="s3cret")
-    load.start(Profile("one"), "127.0.0.1", bouncer.port)
+    load = BuiltinLoad(tmp_path)
+    load.start(Profile("one"), Endpoint("127.0.0.1", bouncer.port, username="ann", password="s3cret"))
     try:
         pid = load.status().pid
         assert b"s3cret" not in Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -229,7 +230,11 @@ def generator() -> Iterator[Generator]:
 def test_it_ends_at_once_when_the_parent_is_gone(generator: Generator, bench: Bench) -> None:
     bench.broker.start(bench.knobs())
     begun = generator.ask(
-        cmd="start", profile=PROFILE.as_dict(), host=bench.broker.host, port=bench.broker.port, token="t", id=1
+        cmd="start",
+        profile=PROFILE.as_dict(),
+        endpoint=Endpoint(bench.broker.host, bench.broker.port).as_dict(),
+        token="t",
+        id=1,
     )
     assert "error" not in begun
     assert generator.ask(cmd="ready") == {"re": 1}
@@ -257,7 +262,7 @@ def test_by_hand_it_says_what_it_is() -> None:
 def test_connections_are_made_in_one_round_trip(bouncer: Bouncer, tmp_path: Path) -> None:
     """A subscriber's SUBSCRIBE comes right behind its CONNECT."""
     load = BuiltinLoad(tmp_path)
-    load.start(Profile("one", publishers=1, subscribers=1), "127.0.0.1", bouncer.port)
+    load.start(Profile("one", publishers=1, subscribers=1), Endpoint("127.0.0.1", bouncer.port))
     try:
         assert eventually(lambda: bytes((packets.SUBSCRIBE << 4 | 2,)) in bouncer.heard)
     finally:

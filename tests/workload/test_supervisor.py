@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from brokertuner_tui.mqtt.endpoint import Endpoint
 from brokertuner_tui.workload.load import LoadError, LoadStatus
 from brokertuner_tui.workload.profile import Profile
 from brokertuner_tui.workload.supervisor import LoadSupervisor
@@ -27,7 +28,7 @@ class FakeLoad:
         self.starts += 1
         self.state = "running"
 
-    def start(self, profile: Profile, host: str, port: int) -> None:
+    def start(self, profile: Profile, endpoint: Endpoint) -> None:
         raise AssertionError
 
     def change(self, profile: Profile) -> None:

@@ -8,6 +8,7 @@ import select
 import time
 from typing import Any
 
+from brokertuner_tui.mqtt.endpoint import Endpoint
 from brokertuner_tui.workload.generator.connector import MS, Connector
 from brokertuner_tui.workload.generator.control import Control, Gone
 from brokertuner_tui.workload.generator.crew import Crew, Names
@@ -267,7 +268,7 @@ class Engine:
         number, now = int(command["id"]), time.perf_counter_ns()
         match command["cmd"]:
             case "start":
-                self._peer = Peer.find(command)
+                self._peer = Peer.find(Endpoint.from_dict(command["endpoint"]))
                 self._names = Names(str(command["token"]))
                 self._launch(Profile.from_dict(command["profile"]))
             case "change":

@@ -7,11 +7,11 @@ import errno
 import select
 import socket
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from brokertuner_tui.mqtt import packets
+from brokertuner_tui.mqtt.endpoint import Endpoint
 from brokertuner_tui.workload.generator.layout import Ids
 
 _READ = select.EPOLLIN | select.EPOLLRDHUP
@@ -45,26 +45,24 @@ class Loop(Protocol):
 class Peer:
     """The broker."""
 
+    endpoint: Endpoint
     family: int
     address: Any
     """What `socket.connect` takes for this family."""
-    username: str | None
-    password: str | None
 
     @classmethod
-    def find(cls, command: Mapping[str, Any]) -> Peer:
-        """The broker that a command names; IPv4 before IPv6, because Mosquitto listens there wherever it listens.
+    def find(cls, endpoint: Endpoint) -> Peer:
+        """The broker at `endpoint`; IPv4 before IPv6, because Mosquitto listens there wherever it listens.
 
         Raises:
             ValueError: no such host.
         """
-        host, port = str(command["host"]), int(command["port"])
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
         except OSError as error:
-            raise ValueError(f"{host}: {error.strerror or error}") from error
+            raise ValueError(f"{endpoint.host}: {error.strerror or error}") from error
         family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
-        return cls(family, address, command.get("username"), command.get("password"))
+        return cls(endpoint, family, address)
 
 
 class Link:
@@ -96,8 +94,8 @@ class Link:
             clean=self.clean,
             keepalive_s=KEEPALIVE_S,
             session_expiry_s=None if self.clean else 0xFFFFFFFF,
-            username=self.peer.username,
-            password=self.peer.password,
+            username=self.peer.endpoint.username,
+            password=self.peer.endpoint.password,
         )
 
     def readable(self, sock: socket.socket) -> None:
