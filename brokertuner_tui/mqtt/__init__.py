@@ -1,1 +1,1 @@
-"""The few MQTT packets that the probes and the built-in load need, as bytes; no sockets, no state."""
+"""What clients need to speak MQTT: packets, TLS, WebSocket, and the endpoint that says how; no sockets, no state."""
