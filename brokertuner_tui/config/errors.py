@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from pydantic import ValidationError
 
 from brokertuner_tui.config.fields import Setting, nearest
 from brokertuner_tui.errors import ConfigError
+
+_SECRET = re.compile(r"pass(?!word_file)|secret|token|credential", re.IGNORECASE)
 
 
 class ConfigFileError(ConfigError):
@@ -22,7 +25,12 @@ class UnknownKey(ConfigError):
     """A key that means nothing."""
 
     def __init__(self, where: str, key: str, value: object, hint: str) -> None:
-        super().__init__(one_line(where), one_line(key), shortened(value), f"unknown key{hint}")
+        shown = shortened(value)
+        if _SECRET.search(key) and value not in (None, ""):
+            # Likely a password in a place where none belongs: it must not go from there to a terminal and its logs.
+            shown = _Shown("***")
+            hint += "; a password comes from the file that broker.password_file names, or from BROKERTUNER_BROKER_PASSWORD"
+        super().__init__(one_line(where), one_line(key), shown, f"unknown key{hint}")
 
 
 class _Shown:

@@ -24,6 +24,8 @@ from brokertuner_tui.workload.profile import Workload
 PREFIX = "BROKERTUNER_"
 RESERVED = ("BROKERTUNER_MOSQUITTO_DIR", "BROKERTUNER_TEST_")
 """Variables of ours that are no settings: where `./run` keeps a private Mosquitto, and what `./test` tests against."""
+SECRETS = ("BROKERTUNER_BROKER_PASSWORD",)
+"""Variables of ours that are no settings since they must not be kept (`config/credentials.py`)."""
 FOREIGN = {"MOSQUITTO_PID": "broker.mosquitto_pid", "MOSQUITTO_TUNER_CONFIG": "broker.tuner_config"}
 """Variables without our prefix that set something; the prefixed ones win over them."""
 
@@ -183,7 +185,7 @@ def _from_environment(environ: Mapping[str, str], cwd: Path) -> _Layer:
         if environ.get(name):
             layer.put(key, from_text(_setting(key), environ[name]), f"environment variable {name}")
     for name, text in environ.items():
-        if not name.startswith(PREFIX) or name.startswith(RESERVED):
+        if not name.startswith(PREFIX) or name.startswith(RESERVED) or name in SECRETS:
             continue
         where = f"environment variable {name}"
         if name not in by_variable:

@@ -22,8 +22,31 @@ class BrokerSettings(Section):
     kind: Literal["managed"] = "managed"
     mosquitto: Path | None = None
     """The program; None: found."""
+    host: str = Field(
+        "127.0.0.1", max_length=255, pattern=r"^[^\s\[\]/@]+$", description="a host name, or an address without brackets"
+    )
+    """Of a broker that we do not manage."""
     port: int = Field(0, ge=0, le=65_535)
-    """0: a free one."""
+    """0: a free one for the managed broker, for others the transport's usual one (`config/credentials.py`)."""
+    transport: Literal["tcp", "websockets"] = "tcp"
+    ws_path: str = Field(
+        "/mqtt", max_length=1024, pattern=r"^/[!-~]*$", description="text that begins with / and has no spaces"
+    )
+    protocol: Literal["3.1.1", "5"] = "5"
+    """What our own clients speak; those of the load speak what the workload says."""
+    username: str | None = Field(
+        None, max_length=1024, pattern=r"^[^\x00-\x1f\x7f]+$", description="text without control characters"
+    )
+    password_file: Path | None = None
+    """Its first line is the password; else it is in the environment. Never a setting: the store keeps all settings."""
+    tls: bool = False
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    tls_name: str | None = Field(
+        None, max_length=255, pattern=r"^[^\s\[\]/@]+$", description="a host name, or an address without brackets"
+    )
+    """The name that the broker's certificate must have; None: the host's."""
     extra_conf: Path | None = None
     """A file of your own that the managed broker includes, before ours: the knobs win over it."""
     broker_restart_stable_sec: float = Field(20.0, gt=0, le=600)

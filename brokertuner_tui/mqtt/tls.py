@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import stat
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,8 @@ def client_context(tls: Tls) -> ssl.SSLContext:
     The same context as long as `tls` and the files are the same: it may be shared by threads, and must not be changed.
 
     Raises:
-        TlsFileError: a file is missing, not readable, not PEM, encrypted, or key and certificate do not belong together.
+        TlsFileError: a file is missing, not readable, not PEM, or encrypted, others can read the key, or it does not belong to
+            the certificate.
     """
     return _context(tls, tuple(_stamp(name, getattr(tls, name)) for name in ("ca_file", "cert_file", "key_file")))
 
@@ -66,10 +68,12 @@ def _stamp(setting: str, path: Path | None) -> tuple[int, int, int] | None:
         return None
     try:
         with path.open("rb") as file:
-            stat = os.fstat(file.fileno())
+            status = os.fstat(file.fileno())
     except OSError as error:
         raise TlsFileError(setting, path, f"cannot be read: {error.strerror or error}") from None
-    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+    if setting == "key_file" and status.st_mode & (stat.S_IROTH | stat.S_IWOTH):
+        raise TlsFileError(setting, path, f"others can read or write it: chmod 600 {path}")
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 @lru_cache(maxsize=8)

@@ -73,6 +73,7 @@ def _text(setting: Setting) -> tuple[str, object]:
         "tuning.pin": ("set_tcp_nodelay=on, max_inflight_messages=7", {"set_tcp_nodelay": True, "max_inflight_messages": 7}),
         "tui.keymap": ('{ pause = "space,f5" }', {"pause": "space,f5"}),
         "agent.gamma": ("0.5", 0.5),
+        "broker.ws_path": ("/word", "/word"),
     }
     if setting.key in examples:
         return examples[setting.key]
