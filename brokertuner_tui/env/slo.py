@@ -24,7 +24,7 @@ did. The load's name is not in it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -102,36 +102,46 @@ def _to_slo(latency_ms: float, slo_ms: float) -> float:
 
 
 def context(profile: Profile, version: Version) -> list[float]:
-    """What the load looks like and which broker it meets: one number in [0, 1] for each of CONTEXT_NAMES."""
+    """What the load looks like and which broker it meets: one number in [0, 1] for each of CONTEXT_NAMES.
+
+    Of a mix: clients and rates added up; of the rest, and of the flags, the mean over the messages.
+    """
     fan_out = profile.fan_out
     per_subscriber = profile.rate * fan_out / max(1, profile.subscribers)
+    rtt_ms = profile.client_rtt_ms
     raw = {
         "rate": profile.rate,
         "publishers": profile.publishers,
         "subscribers": profile.subscribers,
         "fan_out": fan_out,
-        "fan_in": profile.publishers / max(1, min(profile.topics, profile.publishers)),
+        "fan_in": _mean(profile, lambda part: part.publishers / max(1, min(part.topics, part.publishers))),
         "deliveries_per_subscriber": per_subscriber,
-        "payload": profile.payload_bytes,
-        "window": profile.window,
-        "rtt": 1.0 + profile.client_rtt_ms,
-        "slo": profile.slo_ms,
+        "payload": _mean(profile, lambda part: part.payload_bytes),
+        "window": _mean(profile, lambda part: part.window),
+        "rtt": 1.0 + rtt_ms,
+        "slo": _mean(profile, lambda part: part.slo_ms),
         # Little's law: arrivals a second times the seconds until the acknowledgement.
-        "in_flight_needed": 1.0 + per_subscriber * profile.client_rtt_ms / 1000,
-        "burst": sum(profile.burst) / profile.burst[0] if profile.burst else 1.0,
+        "in_flight_needed": 1.0 + per_subscriber * rtt_ms / 1000,
+        "burst": _mean(profile, lambda part: sum(part.burst) / part.burst[0] if part.burst else 1.0),
         "offline_subscribers": 1.0 + profile.offline_subscribers,
     }
     numbers = [log_unit(raw[name], low, high) for name, (low, high) in CONTEXT_SCALES.items()]
     flags = (
         profile.rate > 0,
-        profile.qos > 0,
-        profile.qos == 2,
-        not profile.clean_session,
-        profile.protocol == 5,
+        _mean(profile, lambda part: part.qos > 0),
+        _mean(profile, lambda part: part.qos == 2),
+        _mean(profile, lambda part: not part.clean_session),
+        _mean(profile, lambda part: part.protocol == 5),
         version >= (2, 0, 16),
         version >= (2, 1, 0),
     )
     return numbers + [float(flag) for flag in flags]
+
+
+def _mean(profile: Profile, figure: Callable[[Profile], float]) -> float:
+    """Over the messages of all that runs at once; over the loads themselves where one is a closed loop."""
+    weights = [part.rate if profile.rate > 0 else 1.0 for part in profile.members]
+    return sum(weight * figure(part) for weight, part in zip(weights, profile.members, strict=True)) / sum(weights)
 
 
 class SloPreset:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
@@ -14,7 +15,7 @@ from brokertuner_tui.store.plain import revive, to_plain
 from brokertuner_tui.store.rows import ENDED, INTERRUPTED, ConfirmationRow, RunInfo, RunRow, TrialRow, Which
 from brokertuner_tui.telemetry.sample import Sample
 from brokertuner_tui.tuning.events import AgentState, Confirmed, Measured, RunFinished, TrialFinished
-from brokertuner_tui.workload.window import Window
+from brokertuner_tui.workload.window import PartWindow, Window
 
 Columns = dict[str, Any]
 
@@ -39,7 +40,7 @@ def trial_columns(run: str, event: TrialFinished, broker_restarts: int, workload
         "action": to_plain(event.action),
         "observation": to_plain(event.observation),
         "next_observation": to_plain(event.next_observation),
-        "reward": None if event.reward is None else float(event.reward),
+        "reward": _or_none(event.reward),
         "reward_terms": to_plain(event.reward_terms),
         "profile": to_plain(outcome.profile),
         "version": to_plain(outcome.version),
@@ -91,7 +92,7 @@ def run_row(row: Mapping[str, Any]) -> RunRow:
     """A run; one that has not ended although its process is gone is `interrupted`."""
     owner = revive(Owner, row["owner"])
     state, reason = row["state"], row["reason"]
-    if state not in ENDED and not owner.alive():
+    if state not in ENDED and not owner.alive():  # of one on another machine only the next writer can tell
         state, reason = INTERRUPTED, reason or "the process that ran it is gone"
     info = RunInfo(
         preset=row["preset"],
@@ -186,7 +187,13 @@ def confirmation_row(row: Mapping[str, Any], windows: list[tuple[Which, Mapping[
 
 def _window(data: Mapping[str, Any]) -> Window:
     pairs = tuple((float(bound), int(count)) for bound, count in data.get("histogram", ()))
-    return replace(revive(Window, data), histogram=pairs)
+    parts = tuple(revive(PartWindow, part) for part in data.get("parts", ()))
+    return replace(revive(Window, data), histogram=pairs, parts=parts)
+
+
+def _or_none(value: float | None) -> float | None:
+    # SQLite keeps no NaN and would make it NULL; PostgreSQL keeps it.
+    return None if value is None or math.isnan(value) else float(value)
 
 
 def _measured(data: Mapping[str, Any] | None) -> Measured | None:

@@ -77,7 +77,7 @@ def _payload_limit(knobs: KnobValues, profile: Profile) -> Trap | None:
 
 def _memory(knobs: KnobValues, profile: Profile) -> Trap | None:
     limit = knobs["memory_limit"]
-    in_flight = profile.window * profile.publishers * (profile.payload_bytes + _BYTES_PER_MESSAGE)
+    in_flight = sum(part.window * part.publishers * (part.payload_bytes + _BYTES_PER_MESSAGE) for part in profile.members)
     needed = min(_HEAP_FLOOR + 2 * in_flight, 2**31 - 1)
     if limit == 0 or limit >= needed:
         return None
@@ -91,13 +91,14 @@ def _memory(knobs: KnobValues, profile: Profile) -> Trap | None:
 
 def _qos2_window(knobs: KnobValues, profile: Profile) -> Trap | None:
     limit = knobs["max_inflight_messages"]
-    if profile.qos != 2 or limit == 0 or limit >= profile.window:
+    window = max((part.window for part in profile.members if part.qos == 2), default=0)
+    if limit == 0 or limit >= window:
         return None
     return Trap(
         "max_inflight_messages",
         limit,
-        profile.window,
-        f"publishers have up to {profile.window} QoS 2 messages open: the rest would be acknowledged and discarded",
+        window,
+        f"publishers have up to {window} QoS 2 messages open: the rest would be acknowledged and discarded",
     )
 
 

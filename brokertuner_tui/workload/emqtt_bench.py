@@ -84,6 +84,9 @@ def _pairs(counts: Sequence[tuple[int, int]], names: Sequence[str]) -> list[Grou
 
 
 def _refuse(profile: Profile) -> None:
+    if profile.parts:
+        names = ", ".join(part.name for part in profile.parts)
+        raise LoadError(f"emqtt_bench cannot make workload {profile.name}: it is a mix ({names}), for the built-in load only")
     wishes = {
         "client_rtt_ms": profile.client_rtt_ms > 0,
         "burst": profile.burst is not None,

@@ -17,6 +17,8 @@ MAX_WINDOW = 65535
 """Packet ids have 16 bits, and 0 is none."""
 MAX_BUFFERED_BYTES = 256 * 1024 * 1024
 """All publishers' messages, of which each keeps one ready."""
+MAX_PARTS = 64
+"""Loads that run at once."""
 MAX_PAIRS = 4_000_000
 """Subscribers times publishers: each subscriber tracks each publisher."""
 
@@ -65,6 +67,9 @@ def check(profile: Profile, where: str = "profile") -> None:
     Raises:
         ConfigError: naming `where`, the key, its value and what is allowed.
     """
+    if profile.parts:
+        _check_mix(profile, where)
+        return
     for key, (fits, allowed) in _RULES.items():
         value = getattr(profile, key)
         if not fits(value):
@@ -77,3 +82,23 @@ def check(profile: Profile, where: str = "profile") -> None:
     if profile.publishers * profile.subscribers > MAX_PAIRS:
         allowed = f"at most {MAX_PAIRS:,} pairs with the {profile.publishers:,} publishers"
         raise ConfigError(where, "subscribers", profile.subscribers, allowed)
+
+
+def _check_mix(profile: Profile, where: str) -> None:
+    if len(profile.parts) > MAX_PARTS:
+        raise ConfigError(where, "mix", len(profile.parts), f"at most {MAX_PARTS} loads at once")
+    for part in profile.parts:
+        check(part, f"{where}, {part.name}")
+        if part.parts:
+            raise ConfigError(where, "mix", part.name, "a mix cannot hold a mix")
+        if part.client_rtt_ms != profile.client_rtt_ms:
+            raise ConfigError(f"{where}, {part.name}", "client_rtt_ms", part.client_rtt_ms, "must be the same in all of a mix")
+    for key in ("publishers", "subscribers", "offline_subscribers"):
+        if getattr(profile, key) > MAX_CLIENTS:
+            raise ConfigError(where, key, getattr(profile, key), f"at most {MAX_CLIENTS:,} in all of a mix together")
+    for key, amount, most in (
+        ("payload_bytes", sum(part.publishers * part.payload_bytes for part in profile.parts), MAX_BUFFERED_BYTES),
+        ("subscribers", sum(part.publishers * part.subscribers for part in profile.parts), MAX_PAIRS),
+    ):
+        if amount > most:
+            raise ConfigError(where, key, getattr(profile, key), f"times its publishers, at most {most:,} in all of a mix")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One steady load. Publisher i sends to topic i mod `topics`; subscriber j reads topic j mod `topics`."""
+    """One steady load. Publisher i sends to topic i mod `topics`; subscriber j reads topic j mod `topics`.
+
+    Or several at once (`mix`): then `parts` has them, each with clients and topics of its own; the other fields sum them up.
+    """
 
     name: str
     publishers: int = 1
@@ -32,10 +35,58 @@ class Profile:
     """Seconds on, seconds off, at the same mean rate."""
     slo_ms: float = 50.0
     """A message counts when it arrives within this time."""
+    parts: tuple[Profile, ...] = ()
+    """Of a mix: the loads that run together, none of them a mix itself. Their messages are judged by their own `slo_ms`."""
+
+    @classmethod
+    def mix(cls, name: str, parts: Sequence[Profile]) -> Profile:
+        """`parts`, all at once. What can be added is added; of sizes, windows, SLOs, ... it says the largest, which is what
+        limits have to be made for. The rate is 0 as soon as one part is a closed loop: nothing then says what would be enough.
+
+        Args:
+            parts: at least one; a mix among them is taken apart.
+        """
+        flat = [member for part in parts for member in part.members]
+        return cls(
+            name,
+            publishers=sum(part.publishers for part in flat),
+            subscribers=sum(part.subscribers for part in flat),
+            topics=sum(part.topics for part in flat),
+            qos=max(part.qos for part in flat),
+            payload_bytes=max(part.payload_bytes for part in flat),
+            rate=sum(part.rate for part in flat) if all(part.rate > 0 for part in flat) else 0.0,
+            window=max(part.window for part in flat),
+            client_rtt_ms=max(part.client_rtt_ms for part in flat),
+            clean_session=all(part.clean_session for part in flat),
+            offline_subscribers=sum(part.offline_subscribers for part in flat),
+            protocol=max(part.protocol for part in flat),
+            slo_ms=max(part.slo_ms for part in flat),
+            parts=tuple(flat),
+        )
+
+    @property
+    def members(self) -> tuple[Profile, ...]:
+        """What runs at once: the parts of a mix, else this alone."""
+        return self.parts or (self,)
+
+    def with_rates_of(self, other: Profile) -> Profile | None:
+        """This with the name and the rates of `other`, if that is all in which they differ (open loops); else None.
+
+        A generator can then go over to `other` and keep its clients.
+        """
+        if len(self.parts) != len(other.parts) or not all(member.rate > 0 for member in (*self.members, *other.members)):
+            return None
+        parts = tuple(replace(mine, name=its.name, rate=its.rate) for mine, its in zip(self.parts, other.parts, strict=True))
+        like = replace(self, name=other.name, rate=other.rate, parts=parts)
+        return like if like == other else None
 
     @property
     def fan_out(self) -> float:
-        """Deliveries that one message should cause, on average over the topics that have publishers."""
+        """Deliveries that one message should cause, on average over the topics that have publishers; over the messages of
+        a mix, where its parts say how many they send."""
+        if self.parts:
+            weights = [part.rate if self.rate > 0 else 1.0 for part in self.parts]
+            return sum(weight * part.fan_out for weight, part in zip(weights, self.parts, strict=True)) / sum(weights)
         readers = [0] * self.topics
         for subscriber in range(self.subscribers):
             readers[subscriber % self.topics] += 1
@@ -47,8 +98,11 @@ class Profile:
         return self.publishers + self.subscribers
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
+        """For JSON; `parts` only where there are some."""
+        data = asdict(self)
+        if not self.parts:
+            del data["parts"]
+        return data
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Profile:
@@ -56,6 +110,7 @@ class Profile:
         values = dict(data)
         if values.get("burst") is not None:
             values["burst"] = tuple(values["burst"])
+        values["parts"] = tuple(cls.from_dict(part) for part in values.get("parts", ()))
         return cls(**values)
 
 

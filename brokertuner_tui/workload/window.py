@@ -8,6 +8,18 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
+class PartWindow:
+    """What one load of a mix had of the window; fields as in `Window`."""
+
+    sent: int
+    expected: int
+    received: int
+    on_time: int
+    lost: int
+    p99_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     """One measurement.
 
@@ -47,6 +59,8 @@ class Window:
     """Connections lost in the window."""
     generator_cpu: float
     """CPU seconds a second that the generator used (1.0 = a whole core: the generator may be the limit)."""
+    parts: tuple[PartWindow, ...] = ()
+    """Of a mix: its loads, in their order."""
 
     @property
     def on_time_per_s(self) -> float:
@@ -81,7 +95,8 @@ class Window:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Window:
         """From what `as_dict` gave, lists for tuples too."""
-        values = {name: data[name] for name in cls.__dataclass_fields__}
+        values = {name: data[name] for name in cls.__dataclass_fields__ if name != "parts"}
         values["histogram"] = tuple((float(bound), int(count)) for bound, count in values["histogram"])
         values["on_time_slices"] = tuple(values["on_time_slices"])
+        values["parts"] = tuple(PartWindow(**part) for part in data.get("parts", ()))
         return cls(**values)

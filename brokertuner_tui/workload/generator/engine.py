@@ -11,11 +11,11 @@ from typing import Any
 from brokertuner_tui.mqtt.endpoint import Endpoint
 from brokertuner_tui.workload.generator.connector import MS, Connector
 from brokertuner_tui.workload.generator.control import Control, Gone
-from brokertuner_tui.workload.generator.crew import Crew, Names
+from brokertuner_tui.workload.generator.crew import Crew, Crews, Names
 from brokertuner_tui.workload.generator.delays import Delays
 from brokertuner_tui.workload.generator.ledger import FLUSH_MESSAGES, FLUSH_NS
 from brokertuner_tui.workload.generator.link import DONE, UP, Link, Peer
-from brokertuner_tui.workload.generator.measurement import Measurement
+from brokertuner_tui.workload.generator.measurement import Measurement, MixMeasurement
 from brokertuner_tui.workload.generator.pacer import pause_s
 from brokertuner_tui.workload.generator.publisher import Publisher
 from brokertuner_tui.workload.generator.subscriber import Subscriber
@@ -40,7 +40,7 @@ class Engine:
         self._peer: Peer | None = None
         self._names = Names("")
         self._generation = 0
-        self._crew: Crew | None = None
+        self._crews: Crews | None = None
         self._profile: Profile | None = None
         self._removing_until_ns = 0
         self._sessions: set[str] = set()
@@ -52,8 +52,7 @@ class Engine:
         self._pause_s = 0.0
         self._was_ready = False
         self._first_up_ns = 0
-        self._stall_at_ns = 0
-        self._measurement: Measurement | None = None
+        self._measurement: MixMeasurement | None = None
         self._closing: tuple[int, int] | None = None
         """(command id, deadline) of a window that is being drained."""
         self._waiting_for_ready: list[int] = []
@@ -95,21 +94,22 @@ class Engine:
             self._connector.connect_more(now)
         until = min(until, self._connector.next_try_ns)
         until = min(until, self.delays.work(now))
-        crew = self._crew
-        if crew is None:
+        crews = self._crews
+        if crews is None:
             return until - now
         if self._closing:
             until = min(until, now + MS // 2)
             self._drain(now)
         elif self._open:
-            if crew.pacer is not None:
-                until = min(until, crew.pacer.work(now))
+            paced = crews.pace(now)
+            until = until if paced is None else min(until, paced)
             if self._hot:
                 self._pump()
                 if self._hot:
                     until = now
-        if crew.ledger.pending:
-            until = min(until, self._count(now, crew))
+        for crew in crews:
+            if crew.ledger.pending:
+                until = min(until, self._count(now, crew))
         return until - now
 
     def _count(self, now: int, crew: Crew) -> int:
@@ -137,7 +137,7 @@ class Engine:
         for publisher, below in zip(crew.publishers, reached.tolist(), strict=True):
             if below > publisher.delivered:
                 publisher.delivered = min(below, publisher.next_seq)
-                self._stall_at_ns = now + _STALL_NS
+                crew.stall_at_ns = now + _STALL_NS
                 if publisher.worth_sending:
                     self.can_send(publisher)
 
@@ -173,17 +173,18 @@ class Engine:
 
     def _changed(self, link: Link) -> None:
         """A link came up or went down."""
-        crew, now = self._crew, time.perf_counter_ns()
-        if crew is None:
+        crews, now = self._crews, time.perf_counter_ns()
+        if crews is None:
             return
-        if link.phase == UP:
+        crew = crews.of(link)
+        if link.phase == UP and crew is not None:
             if isinstance(link, Subscriber) and not link.session_present:
                 crew.ledger.resync(subscriber=link.index)
             elif isinstance(link, Publisher):
                 crew.ledger.resync(publisher=link.index)
                 self.can_send(link)
             self._first_up_ns = self._first_up_ns or now
-        elif self._open and link.phase != DONE and (self._connector.restart_expected or not crew.some_up):
+        elif self._open and link.phase != DONE and (self._connector.restart_expected or not crews.some_up):
             self._shut()
         if self._connector.ready:
             if self._removing_until_ns:
@@ -196,24 +197,23 @@ class Engine:
                 self._control.answer(command)
 
     def _start_publishing(self, now: int) -> None:
-        if self._open or self._crew is None:
+        if self._open or self._crews is None:
             return
         self._open = True
-        if self._crew.pacer is not None:
-            self._crew.pacer.start(now)
-        self._stall_at_ns = now + _STALL_NS
-        for publisher in self._crew.publishers:
-            publisher.owed = 0
-            self.can_send(publisher)
+        self._crews.start(now)
+        for crew in self._crews:
+            crew.stall_at_ns = now + _STALL_NS
+            for publisher in crew.publishers:
+                publisher.owed = 0
+                self.can_send(publisher)
 
     def _shut(self) -> None:
         """Publishers wait until everybody is back: what is sent while nobody listens measures nothing."""
         self._open = False
         self._first_up_ns = 0
         # Absent subscribers look in again (see `AbsentSubscriber`).
-        crew = self._crew
-        if crew is not None:
-            self._connector.again(crew.absent)
+        if self._crews is not None:
+            self._connector.again(self._crews.absent)
 
     # -- profiles --------------------------------------------------------------------------------------------------
 
@@ -221,8 +221,8 @@ class Engine:
         """Goes over to `profile`: everything is connected anew."""
         assert self._peer is not None
         self._connector.clear()
-        if self._crew is not None:
-            for index, count in enumerate(self._crew.totals()):
+        if self._crews is not None:
+            for index, count in enumerate(self._crews.totals()):
                 self._totals_before[index] += count
         self._generation += 1
         self._pause_s = pause_s(profile)
@@ -230,17 +230,27 @@ class Engine:
         self._hot, self._open, self._was_ready, self._first_up_ns = [], False, False, 0
         self._profile = profile
         self.delays.reset(profile.client_rtt_ms)
-        crew = self._crew = Crew.of(profile, self, self._peer, self._names, self._generation)
+        crews = self._crews = Crews(profile, self, self._peer, self._names, self._generation)
         gc.collect()
         # A session that somebody may have left behind under our names would hand us its old messages.
-        old = self._sessions | set(crew.persistent_ids)
-        self._sessions = set(crew.persistent_ids)
+        old = self._sessions | set(crews.persistent_ids)
+        self._sessions = set(crews.persistent_ids)
         self._removing_until_ns = 0
         if old:
             self._removing_until_ns = time.perf_counter_ns() + _REMOVE_NS
-            self._connector.add(crew.removers(self, self._peer, old))
+            self._connector.add(crews.removers(old))
         else:
-            self._connector.add(crew.everybody)
+            self._connector.add(crews.everybody)
+
+    def _change(self, profile: Profile) -> None:
+        """Goes over to `profile`; where only rates differ, the clients stay, and so does a window that is open."""
+        now, crews = time.perf_counter_ns(), self._crews
+        if crews is None or self._profile is None or self._profile.with_rates_of(profile) is None:
+            self._launch(profile)
+            return
+        self._profile = profile
+        self._pause_s = pause_s(profile)
+        crews.retune(now, profile)
 
     def _removed(self) -> None:
         """The old sessions are gone, or were given up: on with the profile's own clients."""
@@ -248,8 +258,8 @@ class Engine:
         self._connector.clear()
         if not self._running or self._profile is None:
             return
-        if self._crew is not None:
-            self._connector.add(self._crew.everybody)
+        if self._crews is not None:
+            self._connector.add(self._crews.everybody)
 
     # -- commands --------------------------------------------------------------------------------------------------
 
@@ -272,7 +282,7 @@ class Engine:
                 self._names = Names(str(command["token"]))
                 self._launch(Profile.from_dict(command["profile"]))
             case "change":
-                self._launch(Profile.from_dict(command["profile"]))
+                self._change(Profile.from_dict(command["profile"]))
             case "expect_restart":
                 self._connector.expect_restart(now)
             case "ready":
@@ -285,7 +295,7 @@ class Engine:
                 if self._measurement is None:
                     raise ValueError("no window is open")
                 if command["drain_s"] > 0:
-                    self._measurement.publishing_ended_ns = now
+                    self._measurement.drain(now)
                     self._closing = (number, now + int(command["drain_s"] * 1e9))
                 else:
                     self._close_window(number, now)
@@ -297,22 +307,23 @@ class Engine:
         self._control.answer(number)
 
     def _open_window(self, now: int) -> None:
-        crew = self._crew
-        if crew is None or self._profile is None:
+        crews = self._crews
+        if crews is None or self._profile is None:
             raise ValueError("no load is running")
-        for publisher in crew.publishers:
-            publisher.log.clear(publisher.next_seq)
-        self._measurement = Measurement(
-            self._profile, crew.ledger, crew.next_seqs(), self._connector.reconnects, time.perf_counter_ns()
-        )
+        parts = []
+        for crew in crews:
+            for publisher in crew.publishers:
+                publisher.log.clear(publisher.next_seq)
+            next_seqs, reconnects = crew.next_seqs(), self._connector.reconnects
+            parts.append(Measurement(crew.profile, crew.ledger, next_seqs, reconnects, time.perf_counter_ns()))
+        self._measurement = MixMeasurement(self._profile, parts)
 
     def _drain(self, now: int) -> None:
         assert self._closing is not None
         command, deadline = self._closing
-        crew = self._crew
-        assert crew is not None
+        assert self._crews is not None
         # What the socket took half of goes out; nothing else does.
-        if now >= deadline or (not crew.ledger.pending and not crew.ledger.outstanding(crew.next_seqs())):
+        if now >= deadline or self._crews.drained:
             self._closing = None
             self._close_window(command, now)
             if self._open:  # go on as if the drain had not been: no catching up
@@ -320,22 +331,30 @@ class Engine:
                 self._start_publishing(time.perf_counter_ns())
 
     def _close_window(self, command: int, now: int) -> None:
-        crew, measurement = self._crew, self._measurement
-        assert crew is not None
+        crews, measurement = self._crews, self._measurement
+        assert crews is not None
         assert measurement is not None
         self._measurement = None
-        window = measurement.close(
-            now, crew.next_seqs(), [publisher.log for publisher in crew.publishers], crew.connected, self._connector.reconnects
-        )
+        windows = [
+            part.close(
+                now,
+                crew.next_seqs(),
+                [publisher.log for publisher in crew.publishers],
+                crew.connected,
+                self._connector.reconnects,
+            )
+            for crew, part in zip(crews, measurement.parts, strict=True)
+        ]
+        window = measurement.merged(windows, crews.connected)
         self._control.answer(command, window=window.as_dict())
         gc.collect()
 
     def _stop(self) -> None:
         """Leaves: removes the sessions that the broker would keep, for at most a second."""
         self._connector.clear()
-        crew, self._open = self._crew, False
-        if self._sessions and crew is not None and self._peer is not None:
-            self._connector.add(crew.removers(self, self._peer, self._sessions))
+        crews, self._open = self._crews, False
+        if self._sessions and crews is not None:
+            self._connector.add(crews.removers(self._sessions))
             deadline = time.perf_counter_ns() + _REMOVE_NS
             while not self._connector.ready and time.perf_counter_ns() < deadline:
                 self._connector.connect_more(time.perf_counter_ns())
@@ -352,28 +371,28 @@ class Engine:
         self._next_report_ns = now + REPORT_NS
         self._connector.check(now)
         self._control.flush()
-        crew, profile = self._crew, self._profile
-        if crew is None or profile is None:
+        crews, profile = self._crews, self._profile
+        if crews is None or profile is None:
             self._control.report(state="starting", profile=None, connected=0, wanted=0)
             return
         if self._removing_until_ns and now >= self._removing_until_ns:
             self._removed()
-        if not self._open and self._first_up_ns and crew.some_up and now - self._first_up_ns > _START_ANYWAY_NS:
+        if not self._open and self._first_up_ns and crews.some_up and now - self._first_up_ns > _START_ANYWAY_NS:
             self._start_publishing(now)
-        if crew.counts_deliveries and self._open and now > self._stall_at_ns:
-            # Nothing has come for a second: what was under way is lost, and must not hold up the loop for good.
+        for crew in crews:
             crew.ledger.flush()
-            for publisher in crew.publishers:
-                publisher.delivered = publisher.next_seq
-                self.can_send(publisher)
-        crew.ledger.flush()
+            if crew.counts_deliveries and self._open and now > crew.stall_at_ns:
+                # Nothing has come for a second: what was under way is lost, and must not hold up the loop for good.
+                for publisher in crew.publishers:
+                    publisher.delivered = publisher.next_seq
+                    self.can_send(publisher)
         (then, cpu), self._reported = self._reported, (now, time.process_time())
         ready = self._connector.ready and not self._removing_until_ns
-        sent, received, on_time = (a + b for a, b in zip(self._totals_before, crew.totals(), strict=True))
+        sent, received, on_time = (a + b for a, b in zip(self._totals_before, crews.totals(), strict=True))
         self._control.report(
             state="running" if ready else "reconnecting" if self._was_ready else "starting",
             profile=profile.name,
-            connected=crew.connected,
+            connected=crews.connected,
             wanted=profile.clients,
             reconnects=self._connector.reconnects,
             sent=sent,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from brokertuner_tui.workload.generator import histogram
 from brokertuner_tui.workload.generator.ledger import SLICE_NS, Ledger
 from brokertuner_tui.workload.profile import Profile
-from brokertuner_tui.workload.window import Window
+from brokertuner_tui.workload.window import PartWindow, Window
 
 _SLICES = 10
 
@@ -56,7 +57,7 @@ class Measurement:
     """A window that is open."""
 
     def __init__(self, profile: Profile, ledger: Ledger, next_seqs: Sequence[int], reconnects: int, now_ns: int) -> None:
-        self._profile, self._ledger = profile, ledger
+        self._profile, self.ledger = profile, ledger
         self._next_seqs = list(next_seqs)
         self._reconnects = reconnects
         self._opened_ns, self._cpu_s = now_ns, time.process_time()
@@ -65,21 +66,13 @@ class Measurement:
         ledger.open_window(now_ns, next_seqs)
         self._totals = ledger.totals.copy()
 
-    def latency_ms(self) -> tuple[float, float, float] | None:
-        """p50, p95 and p99 so far; None before anything has come."""
-        counts, max_ms = self._ledger.histogram, self._ledger.max_ns / 1e6
-        if not max_ms:
-            return None
-        p50, p95, p99 = (histogram.percentile_ms(counts, share, max_ms) for share in (0.5, 0.95, 0.99))
-        return p50, p95, p99
-
     def close(self, now_ns: int, next_seqs: Sequence[int], logs: Sequence[SendLog], clients: int, reconnects: int) -> Window:
         """Ends the window. After a drain, what was sent in it and has not come is lost: `lost` equals `missing`.
 
         The seconds of a drained window end with the last delivery, or where publishers stopped if that was later, so that
         waiting for messages that never come does not thin out the rates.
         """
-        ledger = self._ledger
+        ledger = self.ledger
         ledger.flush()
         busy_s = time.process_time() - self._cpu_s
         drained = self.publishing_ended_ns
@@ -92,7 +85,7 @@ class Measurement:
             ledger.give_up(next_seqs)
         counted = ledger.totals.since(self._totals)
         seconds = ((max(drained, ledger.last_ns) if drained else now_ns) - self._opened_ns) / 1e9
-        slices, slice_s = self._slices(seconds)
+        slices, slice_s = _slices(ledger.slices, seconds, self._profile.burst)
         sent = [after - before for after, before in zip(next_seqs, self._next_seqs, strict=True)]
         readers = _readers(self._profile)
         counts, max_ms = ledger.histogram, ledger.max_ns / 1e6
@@ -122,18 +115,76 @@ class Measurement:
             generator_cpu=busy_s / max(1e-9, (now_ns - self._opened_ns) / 1e9),
         )
 
-    def _slices(self, seconds: float) -> tuple[tuple[int, ...], float]:
-        """On-time deliveries in ten equal slices; of a bursty load, in slices of whole periods."""
-        resolution_s = SLICE_NS / 1e9
-        width = max(1, round(seconds / _SLICES / resolution_s))
-        if self._profile.burst:
-            period = max(1, round(sum(self._profile.burst) / resolution_s))
-            width = period * max(1, width // period)
-        fine = self._ledger.slices
-        whole = int(seconds / resolution_s + 1e-6) // width
-        if not whole:
-            return (int(fine.sum()),), seconds
-        return tuple(int(part) for part in _padded(fine, whole * width).reshape(whole, width).sum(axis=1)), width * resolution_s
+
+class MixMeasurement:
+    """The measurements of the parts of a mix, as one; of a single load, that one."""
+
+    def __init__(self, profile: Profile, parts: Sequence[Measurement]) -> None:
+        self._profile, self.parts = profile, parts
+
+    def drain(self, now_ns: int) -> None:
+        """Publishers have stopped."""
+        for part in self.parts:
+            part.publishing_ended_ns = now_ns
+
+    def latency_ms(self) -> tuple[float, float, float] | None:
+        """p50, p95 and p99 so far; None before anything has come."""
+        counts, max_ms = self._latencies()
+        if not max_ms:
+            return None
+        p50, p95, p99 = (histogram.percentile_ms(counts, share, max_ms) for share in (0.5, 0.95, 0.99))
+        return p50, p95, p99
+
+    def _latencies(self) -> tuple[npt.NDArray[np.int64], float]:
+        ledgers = [part.ledger for part in self.parts]
+        counts: npt.NDArray[np.int64] = np.sum([ledger.histogram for ledger in ledgers], axis=0)
+        return counts, max(ledger.max_ns for ledger in ledgers) / 1e6
+
+    def merged(self, windows: Sequence[Window], clients: int) -> Window:
+        """The windows of the parts as one; `clients` are up in all of them. Their own figures are in `parts`."""
+        first = windows[0]
+        if len(windows) == 1:
+            return first
+        seconds = max(window.seconds for window in windows)
+        fine = [part.ledger.slices for part in self.parts]
+        size = max(len(counts) for counts in fine)
+        bursts = [part.burst for part in self._profile.parts if part.burst]
+        together = np.sum([_padded(counts, size) for counts in fine], axis=0)
+        slices, slice_s = _slices(together, seconds, max(bursts, key=sum) if bursts else None)
+        counts, max_ms = self._latencies()
+        p50, p90, p95, p99 = (histogram.percentile_ms(counts, share, max_ms) for share in (0.5, 0.9, 0.95, 0.99))
+        sums = ("sent", "expected", "received", "on_time", "late", "lost", "missing", "duplicated")
+        return replace(
+            first,
+            **{name: sum(getattr(window, name) for window in windows) for name in sums},
+            seconds=seconds,
+            p50_ms=p50,
+            p90_ms=p90,
+            p95_ms=p95,
+            p99_ms=p99,
+            max_ms=max_ms,
+            histogram=histogram.buckets_ms(counts),
+            on_time_slices=slices,
+            slice_s=slice_s,
+            clients=clients,
+            parts=tuple(
+                PartWindow(window.sent, window.expected, window.received, window.on_time, window.lost, window.p99_ms)
+                for window in windows
+            ),
+        )
+
+
+def _slices(fine: npt.NDArray[np.int64], seconds: float, burst: tuple[float, float] | None) -> tuple[tuple[int, ...], float]:
+    """On-time deliveries in ten equal slices; of a bursty load, in slices of whole periods."""
+    resolution_s = SLICE_NS / 1e9
+    width = max(1, round(seconds / _SLICES / resolution_s))
+    if burst:
+        period = max(1, round(sum(burst) / resolution_s))
+        width = period * max(1, width // period)
+    whole = int(seconds / resolution_s + 1e-6) // width
+    if not whole:
+        return (int(fine.sum()),), seconds
+    return tuple(int(part) for part in _padded(fine, whole * width).reshape(whole, width).sum(axis=1)), width * resolution_s
 
 
 def _padded(counts: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.int64]:

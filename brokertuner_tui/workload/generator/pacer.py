@@ -18,22 +18,32 @@ class Schedule:
     """How many messages are due at a moment.
 
     `rate` messages a second from the moment 0 on; with bursts, all of a period's messages in its first `on` seconds.
+
+    Args:
+        carried: what an earlier rate has added up to beyond whole messages, from -1 (one has just been sent) to 0 (one is due).
     """
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: Profile, carried: float = 0.0) -> None:
+        self._carried = carried
         self._on, off = profile.burst if profile.burst else (1.0, 0.0)
         self._period = self._on + off
         self._per_period = profile.rate * self._period
 
     def due(self, elapsed_s: float) -> int:
         """How many messages should have been sent `elapsed_s` after the start, the first one at 0."""
+        return math.floor(self._amount(elapsed_s) + 1e-6) + 1
+
+    def beyond(self, elapsed_s: float, issued: int) -> float:
+        """What is to be carried into a schedule that takes this one's place, after `issued` messages."""
+        return min(0.0, max(-1.0, self._amount(elapsed_s) - issued))
+
+    def _amount(self, elapsed_s: float) -> float:
         periods, rest = divmod(max(0.0, elapsed_s), self._period)
-        amount = periods * self._per_period + min(rest / self._on, 1.0) * self._per_period
-        return math.floor(amount + 1e-6) + 1
+        return self._carried + periods * self._per_period + min(rest / self._on, 1.0) * self._per_period
 
     def when(self, count: int) -> float:
         """When message number `count` (from 0) is due, seconds after the start."""
-        periods, rest = divmod(float(count), self._per_period)
+        periods, rest = divmod(max(0.0, count - self._carried), self._per_period)
         return periods * self._period + rest / self._per_period * self._on
 
 
@@ -54,6 +64,14 @@ class Pacer:
 
     def start(self, now_ns: int) -> None:
         """The schedule begins now."""
+        self._began_ns = self._next_ns = now_ns
+        self._issued = 0
+
+    def retune(self, now_ns: int, profile: Profile) -> None:
+        """From now on at the rate of `profile`; nothing is sent twice or left out for that."""
+        elapsed_s = (now_ns - self._began_ns) / 1e9
+        self._schedule = Schedule(profile, self._schedule.beyond(elapsed_s, self._issued) if self._issued else 0.0)
+        self._most_owed = int(profile.rate / profile.publishers) + 1
         self._began_ns = self._next_ns = now_ns
         self._issued = 0
 
@@ -87,8 +105,10 @@ def pause_s(profile: Profile) -> float:
     two cores, that costs the broker a fifth of its throughput and more. Its clients are then like clients on a network whose
     round trip takes half of this on average. It adds at most a hundredth of the SLO to a latency. In a closed loop it is no
     longer than what the window holds would last at half a million messages a second, so that a small window does not make it
-    the limit.
+    the limit. A mix pauses like the busiest of its parts, and no longer than the strictest SLO allows.
     """
+    if profile.parts:
+        return min(max(pause_s(part) for part in profile.parts), min(part.slo_ms for part in profile.parts) / 1e5)
     pause = min(_LONGEST_PAUSE_S, profile.slo_ms / 1e5)
     if not profile.rate:
         pause = min(pause, profile.publishers * profile.window / 500_000)
