@@ -266,7 +266,7 @@ class ManagedBroker:
         else:
             assert self._child is not None
             child, within_s = self._child, self._reload_stable_s
-        verifier = Verifier(child, _HOST, self._port, self._folder.log, mark, time.monotonic() + within_s)
+        verifier = Verifier(child, self.endpoint, self._folder.log, mark, time.monotonic() + within_s)
         if how == "reload":
             self._state("reloading")
             self._signal(child, signal.SIGHUP)

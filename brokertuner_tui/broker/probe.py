@@ -1,57 +1,54 @@
 """Asks a broker, as one of its clients, whether it serves, and which limits are in force.
 
-Every packet is as small as MQTT allows: 20 bytes are a legal max_packet_size, and a probe must pass under every legal limit.
+Every packet is small: 20 bytes are a legal max_packet_size, and a probe must pass under every legal limit. A user name and a
+password make the first one larger, and nothing can be done about that: a limit below it keeps such clients out, all of them.
 """
 
 from __future__ import annotations
 
-import contextlib
 import secrets
-import socket
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
+from brokertuner_tui.broker.connection import (
+    Connection,
+    Dropped,
+    NotAuthorised,
+    NotListening,
+    NotTrusted,
+    ProbeError,
+    Refused,
+    Silent,
+    mqtt_only,
+)
 from brokertuner_tui.mqtt import packets
-from brokertuner_tui.mqtt.packets import ProtocolError
+from brokertuner_tui.mqtt.endpoint import MQTT_5, Endpoint
+from brokertuner_tui.mqtt.reasons import connack_reason
 
-_PROTOCOL = 5  # its CONNACK names limits, its PUBACK says why a message was refused
+__all__ = [
+    "TOPIC_PREFIX",
+    "Dropped",
+    "Limits",
+    "NotAuthorised",
+    "NotListening",
+    "NotTrusted",
+    "Probe",
+    "ProbeError",
+    "Refused",
+    "Silent",
+    "hello_bytes",
+]
+
+TOPIC_PREFIX = "btt/"
+"""Of the topics that probes use: what an ACL has to allow."""
 _TOO_LARGE = 0x95
-# Linux acknowledges late what a peer sends in two small pieces, and a broker without set_tcp_nodelay then waits 40 ms.
-_QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)
-
-
-class ProbeError(Exception):
-    """The broker does not serve; the message says how that showed."""
-
-
-class NotListening(ProbeError):
-    """Nothing accepts connections on the port."""
-
-
-class Dropped(ProbeError):
-    """The connection was accepted and then closed or reset."""
-
-
-class Refused(ProbeError):
-    """The broker answered, and said no."""
-
-
-class Silent(ProbeError):
-    """No answer within the deadline."""
-
-
-@contextlib.contextmanager
-def _mqtt_only() -> Iterator[None]:
-    try:
-        yield
-    except ProtocolError as error:
-        raise Refused(f"the answer is not MQTT: {error}") from None
+_NOT_AUTHORISED = 0x87
+_WHO_WE_ARE = frozenset({4, 5, 0x86, 0x87, 0x8A, 0x8C})
+"""CONNACK codes of both versions that say: not you."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a CONNACK says; None where the broker names no limit."""
+    """What a CONNACK says; None where the broker names no limit, and always in MQTT 3.1.1."""
 
     receive_maximum: int | None
     maximum_packet_size: int | None
@@ -61,30 +58,21 @@ class Probe:
     """One connection; say `hello` first. Use it in a `with` statement.
 
     Args:
+        endpoint: its protocol decides what can be asked: MQTT 3.1.1 names no limits and no reasons.
         deadline: time.monotonic() by which every answer must have come.
 
     Raises:
-        ProbeError: nobody accepts the connection.
+        ProbeError: nobody accepts the connection, or TLS or WebSocket fail.
+        TlsFileError: a certificate or key of ours cannot be used.
     """
 
-    def __init__(self, host: str, port: int, deadline: float) -> None:
-        self._deadline = deadline
+    def __init__(self, endpoint: Endpoint, deadline: float) -> None:
+        self.protocol = endpoint.protocol
+        self._hello = _connect_packet(endpoint)
         self._buffer = bytearray()
         self._is_client = False
-        self._topic = secrets.token_hex(4)  # eight bytes: the packets stay below 20
-        try:
-            self._socket = socket.create_connection((host, port), timeout=max(0.001, deadline - time.monotonic()))
-        except TimeoutError:
-            raise Silent("the connection was not accepted in time") from None
-        except ConnectionRefusedError:
-            raise NotListening(f"nothing listens on port {port}") from None
-        except OSError as error:
-            raise Dropped(f"the connection failed: {error.strerror}") from None
-        if self._socket.getsockname() == self._socket.getpeername():
-            # Nothing listens, and the kernel gave us this very port as our own: connected to ourselves.
-            self._socket.close()
-            raise NotListening(f"nothing listens on port {port}")
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._topic = TOPIC_PREFIX + secrets.token_hex(4)  # twelve bytes: no packet has more than 20
+        self._connection = Connection(endpoint, deadline)
 
     def hello(self) -> Limits:
         """Becomes a client; gives the limits that the broker names.
@@ -92,15 +80,15 @@ class Probe:
         Raises:
             ProbeError: the broker does not accept the client, or says nothing.
         """
-        # No client id: the broker makes one up, and the packet stays at 15 bytes.
-        self._send(packets.connect("", protocol=_PROTOCOL))
+        self._send(self._hello)
         first, body = self._next("no CONNACK came in time")
         if first >> 4 != packets.CONNACK:
             raise Refused(f"packet type {first >> 4} came instead of a CONNACK")
-        with _mqtt_only():
-            connack = packets.read_connack(body, protocol=_PROTOCOL)
+        with mqtt_only():
+            connack = packets.read_connack(body, protocol=self.protocol)
         if not connack.accepted:
-            raise Refused(f"the broker refused the connection (reason code 0x{connack.code:02x})")
+            said = f"the broker refused the connection: {connack_reason(connack.code, self.protocol)}"
+            raise (NotAuthorised if connack.code in _WHO_WE_ARE else Refused)(said)
         self._is_client = True
         return Limits(connack.receive_maximum, connack.maximum_packet_size)
 
@@ -112,10 +100,7 @@ class Probe:
 
     def close(self) -> None:
         """Leaves in good order: a client that just vanishes would be a line in the broker's log."""
-        if self._is_client:
-            with contextlib.suppress(OSError):
-                self._socket.sendall(packets.DISCONNECT_PACKET)
-        self._socket.close()
+        self._connection.close(packets.DISCONNECT_PACKET if self._is_client else b"")
 
     def round_trip(self) -> None:
         """Gets back what it publishes on a topic of its own, with QoS 0 and with QoS 1.
@@ -125,14 +110,14 @@ class Probe:
         """
         # All at once: each answer costs a turn of the broker's one loop, which a busy broker takes its time for.
         self._send(
-            packets.subscribe(1, [(self._topic, 1)], protocol=_PROTOCOL)
-            + packets.publish(self._topic, b"", protocol=_PROTOCOL)
-            + packets.publish(self._topic, b"", qos=1, packet_id=2, protocol=_PROTOCOL)
+            packets.subscribe(1, [(self._topic, 1)], protocol=self.protocol)
+            + packets.publish(self._topic, b"", protocol=self.protocol)
+            + packets.publish(self._topic, b"", qos=1, packet_id=2, protocol=self.protocol)
         )
         awaited = {"subscription", "QoS 0 message", "QoS 1 message", "acknowledgement"}
         while awaited:
             first, body = self._next(f"the {' and the '.join(sorted(awaited))} did not come in time")
-            with _mqtt_only():
+            with mqtt_only():
                 awaited.discard(self._take(first, body))
 
     def _take(self, first: int, body: bytes) -> str:
@@ -140,11 +125,15 @@ class Probe:
         kind = first >> 4
         if kind in (packets.SUBACK, packets.PUBACK):
             name = "subscription" if kind == packets.SUBACK else "QoS 1 message"
-            if packets.read_acknowledgement(kind, body, protocol=_PROTOCOL).refused:
-                raise Refused(f"the broker refused a {name}")
+            answer = packets.read_acknowledgement(kind, body, protocol=self.protocol)
+            if answer.refused:
+                # MQTT 3.1.1 has but one code for a subscription that fails, and an ACL is nearly always why.
+                forbidden = answer.code == _NOT_AUTHORISED or self.protocol != MQTT_5
+                said = f"the broker refused a {name}" + (f": its ACL forbids {TOPIC_PREFIX}#" if forbidden else "")
+                raise (NotAuthorised if forbidden else Refused)(said)
             return "subscription" if kind == packets.SUBACK else "acknowledgement"
         if kind == packets.PUBLISH:
-            message = packets.read_publish(first, body, protocol=_PROTOCOL)
+            message = packets.read_publish(first, body, protocol=self.protocol)
             if message.packet_id is not None:
                 self._send(packets.acknowledgement(packets.PUBACK, message.packet_id))
             return f"QoS {message.qos} message"
@@ -156,54 +145,44 @@ class Probe:
         """Whether the broker passes on a payload of `size` bytes, or refuses it for `message_size_limit`.
 
         Raises:
-            ProbeError: no answer, or another reason.
+            ProbeError: no answer, or another reason. Ask in MQTT 5 only: 3.1.1 acknowledges what it refuses.
         """
         # A topic without subscribers: nothing is queued anywhere.
-        self._send(packets.publish(self._topic + "s", bytes(size), qos=1, packet_id=3, protocol=_PROTOCOL))
+        self._send(packets.publish(self._topic + "s", bytes(size), qos=1, packet_id=3, protocol=self.protocol))
         while True:
             first, body = self._next("a QoS 1 message was not acknowledged in time")
             if first >> 4 == packets.PUBACK:
-                with _mqtt_only():
-                    answer = packets.read_acknowledgement(packets.PUBACK, body, protocol=_PROTOCOL)
+                with mqtt_only():
+                    answer = packets.read_acknowledgement(packets.PUBACK, body, protocol=self.protocol)
                 if answer.refused and answer.code != _TOO_LARGE:
                     raise Refused(f"the broker refused a QoS 1 message (reason code 0x{answer.code:02x})")
                 return not answer.refused
 
     @staticmethod
     def payload_packet_bytes(size: int) -> int:
-        """How large the packet of `takes_payload(size)` is."""
-        return len(packets.publish("0" * 9, bytes(size), qos=1, packet_id=3, protocol=_PROTOCOL))
-
-    def _left(self) -> float:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        return left
+        """How large the packet of `takes_payload(size)` is, in MQTT 5."""
+        return len(packets.publish(TOPIC_PREFIX + "0" * 9, bytes(size), qos=1, packet_id=3, protocol=MQTT_5))
 
     def _send(self, data: bytes) -> None:
-        try:
-            self._socket.settimeout(self._left())
-            self._socket.sendall(data)
-        except TimeoutError:
-            raise Silent("the broker reads nothing") from None
-        except OSError as error:
-            raise Dropped(f"the broker closed the connection ({error.strerror})") from None
+        self._connection.send(data)
 
     def _next(self, late: str) -> tuple[int, bytes]:
         while True:
-            with _mqtt_only():
+            with mqtt_only():
                 packet = packets.next_packet(self._buffer)
             if packet is not None:
                 return packet
-            try:
-                if _QUICK_ACK is not None:
-                    self._socket.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
-                self._socket.settimeout(self._left())
-                data = self._socket.recv(65536)
-            except TimeoutError:
-                raise Silent(late) from None
-            except OSError as error:
-                raise Dropped(f"the broker closed the connection ({error.strerror})") from None
-            if not data:
-                raise Dropped("the broker closed the connection")
-            self._buffer += data
+            self._buffer += self._connection.receive(late)
+
+
+def hello_bytes(endpoint: Endpoint) -> int:
+    """How large the packet is by which a probe becomes a client: 15 bytes, and what it takes to say who we are.
+
+    A broker with a smaller max_packet_size keeps out every client that says as much.
+    """
+    return len(_connect_packet(endpoint))
+
+
+def _connect_packet(endpoint: Endpoint) -> bytes:
+    # No client id: the broker makes one up, and the packet stays small.
+    return packets.connect("", protocol=endpoint.protocol, username=endpoint.username, password=endpoint.password)

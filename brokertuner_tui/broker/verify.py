@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from brokertuner_tui.broker.log import BrokerLog, errors
 from brokertuner_tui.broker.ports import holder, owns
-from brokertuner_tui.broker.probe import Dropped, Limits, NotListening, Probe, ProbeError
+from brokertuner_tui.broker.probe import Dropped, Limits, NotAuthorised, NotListening, Probe, ProbeError, hello_bytes
 from brokertuner_tui.knobs.catalogue import KnobValues
+from brokertuner_tui.mqtt.endpoint import MQTT_5, Endpoint
+from brokertuner_tui.mqtt.tls import TlsFileError
 from brokertuner_tui.process.child import Child
 
 _POLL_S = 0.0003
@@ -45,8 +47,7 @@ class Verifier:
     """
 
     child: Child
-    host: str
-    port: int
+    endpoint: Endpoint
     log: BrokerLog
     mark: int
     deadline: float
@@ -72,13 +73,16 @@ class Verifier:
         Raises:
             NotInForce: the first check that failed.
         """
-        probe, limits = self._client()
+        probe, limits = self._client(knobs)
         with probe:
             accepted_at = time.perf_counter()
-            checks = [f"process {self.child.pid}", f"port {self.port} owned", "CONNACK", *_compare(limits, knobs)]
+            checks = [f"process {self.child.pid}", f"port {self.endpoint.port} owned", "CONNACK"]
+            if self.endpoint.protocol == MQTT_5:
+                checks += _compare(limits, knobs)
+            else:
+                checks.append("limits not asked (MQTT 3.1.1)")
             try:
-                probe.round_trip()
-                checks.append("round trip")
+                checks += _round_trip(probe)
                 checks += _ask_message_size_limit(probe, knobs, before)
             except ProbeError as error:
                 self._alive()
@@ -93,8 +97,9 @@ class Verifier:
         if code is not None:
             raise NotInForce(f"it was ended by signal {-code}" if code < 0 else f"it ended with exit code {code}")
 
-    def _client(self) -> tuple[Probe, Limits]:
+    def _client(self, knobs: KnobValues) -> tuple[Probe, Limits]:
         """A client that our broker accepted; tries again while it is not there yet."""
+        port = self.endpoint.port
         drops = 0
         foreign_since: float | None = None
         last = ""
@@ -103,10 +108,10 @@ class Verifier:
             if last and time.monotonic() >= self.deadline:
                 raise NotInForce(f"it did not serve in time: {last}")
             try:
-                probe = Probe(self.host, self.port, self.deadline)
+                probe = Probe(self.endpoint, self.deadline)
                 try:
                     # Before any word is exchanged: whoever else has the port may never answer.
-                    if owns(self.child.pid, self.port):
+                    if owns(self.child.pid, port):
                         return probe, probe.hello()
                     probe.close()
                 except BaseException:
@@ -117,18 +122,42 @@ class Verifier:
             except Dropped as error:
                 last, pause = str(error), _DROP_PAUSE_S
                 drops += 1
+                self._room_for_hello(knobs)
                 if drops >= _DROPS_MEAN_NO:
                     self._alive()
                     raise NotInForce(f"it listens, but drops every client: {error}") from None
-            except ProbeError as error:
+            except (ProbeError, TlsFileError) as error:
                 self._alive()
+                self._room_for_hello(knobs)
                 raise NotInForce(str(error)) from None
             else:
-                last, pause = str(holder(self.port) or f"port {self.port} is held by somebody else"), _DROP_PAUSE_S
+                last, pause = str(holder(port) or f"port {port} is held by somebody else"), _DROP_PAUSE_S
                 foreign_since = foreign_since or time.monotonic()
                 if time.monotonic() - foreign_since >= _FOREIGN_MEANS_NO_S:
                     raise NotInForce(last)
             time.sleep(pause)
+
+    def _room_for_hello(self, knobs: KnobValues) -> None:
+        """Whether the client that was turned away may have been too large: whoever logs in says more than 20 bytes.
+
+        Raises:
+            NotInForce: it was.
+        """
+        size, limit = hello_bytes(self.endpoint), knobs["max_packet_size"]
+        if size > limit:
+            raise NotInForce(
+                f"max_packet_size {limit} keeps out clients that log in: the CONNECT of {self.endpoint.username or 'ours'} "
+                f"has {size} bytes"
+            )
+
+
+def _round_trip(probe: Probe) -> list[str]:
+    """A broker whose ACL does not let us try serves all the same, as far as can be known; it is said."""
+    try:
+        probe.round_trip()
+    except NotAuthorised as error:
+        return [f"no round trip: {error}"]
+    return ["round trip"]
 
 
 def _compare(limits: Limits, knobs: KnobValues) -> list[str]:
@@ -152,6 +181,7 @@ def _ask_message_size_limit(probe: Probe, knobs: KnobValues, before: KnobValues 
     if (
         size in (1, limit + 1 if limit == old else -1)  # neither has a limit, or nothing to tell apart
         or size > _LARGEST_TEST_PAYLOAD
+        or probe.protocol != MQTT_5  # 3.1.1 acknowledges what it refuses
         or probe.payload_packet_bytes(size) >= knobs["max_packet_size"]
         or 0 < memory < _ROOM_FOR_TEST_PAYLOAD
     ):

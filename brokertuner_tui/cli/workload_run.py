@@ -144,7 +144,7 @@ def _make_load(settings: Settings, folder: Path) -> Load:
 
 def _probe(target: Target) -> None:
     try:
-        with Probe(target.host, target.port, time.monotonic() + _PROBE_S):
+        with Probe(Endpoint(target.host, target.port), time.monotonic() + _PROBE_S):
             return
     except ProbeError as error:
         raise ConnectionFailed(f"the broker at {target.host}:{target.port} does not answer: {error}") from error

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from brokertuner_tui.broker.managed import ManagedBroker
-from brokertuner_tui.broker.probe import Dropped, Limits, NotListening, Probe, ProbeError, Refused, Silent
+from brokertuner_tui.broker.probe import Dropped, Limits, NotAuthorised, NotListening, Probe, ProbeError, Refused, Silent
 from brokertuner_tui.knobs.catalogue import defaults
 from brokertuner_tui.mqtt import packets
+from brokertuner_tui.mqtt.endpoint import Endpoint
 
 Serve = Callable[[socket.socket], None]
 HELLO = b"\x20\x03\x00\x00\x00"
@@ -49,7 +50,7 @@ def server() -> Iterator[Callable[[Serve], int]]:
 
 
 def ask(port: int, within_s: float = 20.0) -> Limits:
-    with Probe("127.0.0.1", port, time.monotonic() + within_s) as probe:
+    with Probe(Endpoint("127.0.0.1", port), time.monotonic() + within_s) as probe:
         limits = probe.hello()
         probe.round_trip()
         return limits
@@ -73,11 +74,15 @@ def answers(*data: bytes) -> Serve:
     ("serve", "kind", "said"),
     [
         (lambda connection: None, Dropped, "closed the connection"),
-        (answers(b"\x20\x03\x00\x87\x00"), Refused, "reason code 0x87"),
+        (answers(b"\x20\x03\x00\x87\x00"), NotAuthorised, "refused the connection: not authorised"),
+        (answers(b"\x20\x03\x00\x86\x00"), NotAuthorised, "bad user name or password"),
+        (answers(b"\x20\x03\x00\x95\x00"), Refused, "packet too large"),
+        (answers(b"\x20\x02\x00\x01"), Refused, "does not speak this version of MQTT"),
         (answers(b"HTTP/1.1 400 Bad Request\r\n\r\n" + bytes(64)), Refused, "packet type 4 came instead of a CONNACK"),
         (answers(b"\x20\xff\xff\xff\xff\xff"), Refused, "not MQTT"),
         (answers(b"\x20\x01\x00"), Refused, "not MQTT"),
-        (answers(HELLO, b"\x90\x04\x00\x01\x00\x87"), Refused, "refused a subscription"),
+        (answers(HELLO, b"\x90\x04\x00\x01\x00\x87"), NotAuthorised, "refused a subscription: its ACL forbids btt/#"),
+        (answers(HELLO, b"\x90\x04\x00\x01\x00\x97"), Refused, "refused a subscription"),
         (answers(HELLO, b"\x90\x04\x00\x01\x00\x01\x40\x03\x00\x02\x97"), Refused, "refused a QoS 1 message"),
         (answers(HELLO, b"\xe0\x02\x95\x00"), Refused, r"disconnected the client \(reason code 0x95\)"),
         (answers(HELLO, b"\x30\x01\x00"), Refused, "not MQTT"),
@@ -113,14 +118,14 @@ def test_answers_in_small_pieces(server: Callable[[Serve], int]) -> None:
         packet = packets.next_packet(received)
         assert packet is not None
         topic = packet[1][5:-1]
-        message = b"\x00\x08" + topic
+        message = b"\x00\x0c" + topic
         back = (
             b"\x90\x04\x00\x01\x00\x01"
-            + b"\x30\x0b"
+            + b"\x30\x0f"
             + message
             + b"\x00"
             + b"\x40\x02\x00\x02"
-            + b"\x32\x0d"
+            + b"\x32\x11"
             + message
             + b"\x00\x09\x00"
         )
@@ -156,11 +161,11 @@ def test_payloads(every_mosquitto: Path, tmp_path: Path) -> None:
     try:
         broker.start(usual | {"message_size_limit": 100, "max_packet_size": 200})
         for size, taken in ((0, True), (100, True), (101, False), (150, False)):
-            with Probe(broker.host, broker.port, time.monotonic() + 20) as probe:
+            with Probe(broker.endpoint, time.monotonic() + 20) as probe:
                 probe.hello()
                 assert probe.takes_payload(size) is taken
         assert Probe.payload_packet_bytes(100) < 200 < Probe.payload_packet_bytes(300)
-        with Probe(broker.host, broker.port, time.monotonic() + 20) as probe:
+        with Probe(broker.endpoint, time.monotonic() + 20) as probe:
             probe.hello()
             with pytest.raises(ProbeError):
                 probe.takes_payload(300)
