@@ -69,6 +69,8 @@ def _kind_words(kind: Any, info: FieldInfo) -> str:
         return f"must be one of {', '.join(choices)}" if len(choices) > 1 else f"must be {choices[0]}"
     if get_origin(kind) is dict:
         return "must be a table"
+    if get_origin(kind) is list:
+        return "must be a list of texts"
     words = {
         bool: "must be true or false",
         int: "must be a whole number",
@@ -138,7 +140,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
 def from_text(setting: Setting, text: str) -> object:
     """`text` (an environment variable, a flag) as the type of `setting`; text that is none stays text, which is refused later.
 
-    A table is given as a TOML inline table, or as `key=value` parts separated by commas.
+    A table is given as a TOML inline table, or as `key=value` parts separated by commas; a list as a TOML array, or as its
+    entries separated by commas.
     """
     word = text.strip()
     if setting.nullable and word.lower() == NONE_WORD:
@@ -149,6 +152,8 @@ def from_text(setting: Setting, text: str) -> object:
         return _as_number(setting.kind, word, text)
     if setting.is_table:
         return _as_table(word)
+    if get_origin(setting.kind) is list:
+        return _as_list(word)
     return text
 
 
@@ -160,6 +165,15 @@ def _as_number(kind: Any, word: str, text: str) -> object:
         return kind(word)
     except ValueError:
         return text
+
+
+def _as_list(word: str) -> object:
+    if word.startswith("["):
+        try:
+            return tomli.loads(f"list = {word}\n")["list"]
+        except ValueError:
+            return word
+    return [part.strip() for part in word.split(",") if part.strip()]
 
 
 def _as_table(word: str) -> object:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal
+from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class Section(BaseModel):
@@ -19,7 +20,7 @@ class Section(BaseModel):
 class BrokerSettings(Section):
     """`[broker]`: which broker, and how long it may take."""
 
-    kind: Literal["managed"] = "managed"
+    kind: Literal["managed", "remote"] = "managed"
     mosquitto: Path | None = None
     """The program; None: found."""
     host: str = Field(
@@ -49,6 +50,14 @@ class BrokerSettings(Section):
     """The name that the broker's certificate must have; None: the host's."""
     extra_conf: Path | None = None
     """A file of your own that the managed broker includes, before ours: the knobs win over it."""
+    url: str | None = Field(None, max_length=2048, pattern=r"^https?://\S+$", description="a URL like https://host:8080")
+    """Of the agent that has the broker; for kind `remote`."""
+    token_file: Path | None = None
+    """A copy of the agent's token file; nobody else may read it."""
+    agent_ca_file: Path | None = None
+    """Whom to believe that an agent is the one; None: whom the system believes."""
+    connection: Literal["default", "high-availability", "unstable-network"] = "default"
+    """When the connection to the agent counts as lost, and how often it is tried again (`connection/policy.py`)."""
     broker_restart_stable_sec: float = Field(20.0, gt=0, le=600)
     broker_reload_stable_sec: float = Field(3.0, gt=0, le=600)
     mosquitto_pid: int | None = Field(None, ge=1, le=2**22)
@@ -62,10 +71,36 @@ class LoadSettings(Section):
 
     workload: str = "fanout"
     generator: Literal["builtin", "emqtt_bench"] = "builtin"
+    side: Literal["here", "agent"] = "here"
+    """Where the load runs when the broker is another host's: here, or at its agent's side."""
     check_freq: int = Field(5, ge=1)
     """Steps between two checks of the load's process."""
     ready_sec: float = Field(5.0, gt=0, le=600)
     """Deadline for the load's connections after a change."""
+
+
+class LiveSettings(Section):
+    """`[live]`: how traffic that is really there is looked at (`workload = "live"`)."""
+
+    probe_rate: float = Field(5.0, gt=0, le=1000)
+    """Messages a second at each QoS, in pairs; fewer where that is more than `probe_share` of the packets, 1 at least."""
+    probe_share: float = Field(0.01, gt=0, le=1)
+    probe_qos: str = Field("0,1,2", pattern=r"^[012](,[012]){0,2}$", description="some of 0, 1 and 2, separated by commas")
+    probe_topic: str = Field(
+        "brokertuner/probe", max_length=200, pattern=r"^[^\s+#$][^\s+#]*$", description="a topic without spaces, + and #"
+    )
+    """Where the probe's topics begin; a random part follows."""
+    probe_payload_bytes: int = Field(64, ge=24, le=1_048_576)
+    slo_ms: float = Field(50.0, gt=0, le=600_000)
+    window_sec: float = Field(10.0, gt=0, le=3600)
+    """A trial measures for so long at least, and on until `$SYS` has come twice."""
+    subscribe: list[str] = []
+    """Topic filters to listen to, read-only: each costs the broker one delivery more a message."""
+    sequence: str = Field("auto", pattern=r"^(auto|none|leading|json:.+)$", description="auto, none, leading or json:KEY")
+    max_step: float = Field(0.25, gt=0, le=2)
+    """How far a proposal may go from the best known setting, in each knob, of a range of 2; one switch at a time."""
+    margin: float = Field(0.2, gt=0, le=1)
+    """A trial ends early when the share in time falls so far below that of the default."""
 
 
 class TuningSettings(Section):
@@ -135,11 +170,63 @@ class AgentSettings(Section):
     buffer_size: int = Field(100_000, ge=1)
 
 
+_STORE_URL = (
+    "a URL such as postgresql://USER@HOST:5432/DATABASE, without the password (that comes from the file which "
+    "[store] password_file names, from ~/.pgpass or from PGPASSWORD)"
+)
+
+
 class StoreSettings(Section):
     """`[store]`: where results go."""
 
     save_dir: Path | None = None
     """Store, checkpoints and logs; None: the user's data folder."""
+    url: str | None = Field(None, description=_STORE_URL)
+    """The store in a database instead of the file `store.db` in `save_dir`."""
+    password_file: Path | None = None
+    """Its first line is the database's password; None: libpq's own ways (~/.pgpass, PGPASSWORD)."""
+    connect_attempts: int = Field(5, ge=1, le=1000)
+    """How often a database that is away is tried when a session begins."""
+    connect_wait_sec: float = Field(10.0, gt=0, le=600)
+    """Between two of these attempts."""
+    spool_mib: int = Field(64, ge=1, le=4096)
+    """How much may wait on this machine while the database is away."""
+
+    @field_validator("url")
+    @classmethod
+    def _holds_no_secret(cls, url: str | None) -> str | None:
+        # Settings are kept in the store and shown.
+        if url is not None:
+            parts = urlsplit(url)
+            _ = parts.port  # raises ValueError where it is none
+            named = {name for name, _ in parse_qsl(parts.query)}
+            secret = parts.password is not None or named & {"password", "sslpassword"}
+            if parts.scheme != "postgresql" or secret or len(parts.path) < 2 or not url.isprintable() or parts.fragment:
+                raise ValueError(_STORE_URL)
+        return url
+
+
+class ServiceSettings(Section):
+    """`[service]`: `brokertuner-tui serve`."""
+
+    host: str = Field(
+        "127.0.0.1", max_length=255, pattern=r"^[^\s\[\]/@]+$", description="a host name, or an address without brackets"
+    )
+    port: int = Field(8080, ge=0, le=65_535)
+    """0: a free one."""
+    allow_changes: bool = False
+    token_file: Path | None = None
+    """None: `service/token` in the folder of the results."""
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    allowed_hosts: str = Field(
+        "", max_length=4096, pattern=r"^[^\s/@]*$", description="names separated by commas, without spaces and ports"
+    )
+    """More names that clients may call us by."""
+    max_body_bytes: int = Field(65_536, ge=1024, le=65_536)
+    request_sec: float = Field(10.0, gt=0, le=600)
+    change_sec: float = Field(120.0, gt=0, le=3600)
+    max_streams: int = Field(16, ge=1, le=100)
 
 
 class TuiSettings(Section):
@@ -157,9 +244,11 @@ class Settings(Section):
 
     broker: BrokerSettings = BrokerSettings()
     load: LoadSettings = LoadSettings()
+    live: LiveSettings = LiveSettings()
     tuning: TuningSettings = TuningSettings()
     reward: RewardSettings = RewardSettings()
     agent: AgentSettings = AgentSettings()
     store: StoreSettings = StoreSettings()
+    service: ServiceSettings = ServiceSettings()
     tui: TuiSettings = TuiSettings()
     seed: int = Field(0, ge=0, lt=2**32)

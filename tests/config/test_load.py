@@ -74,6 +74,10 @@ def _text(setting: Setting) -> tuple[str, object]:
         "tui.keymap": ('{ pause = "space,f5" }', {"pause": "space,f5"}),
         "agent.gamma": ("0.5", 0.5),
         "broker.ws_path": ("/word", "/word"),
+        "live.probe_payload_bytes": ("32", 32),
+        "live.probe_qos": ("0,2", "0,2"),
+        "live.sequence": ("json:seq", "json:seq"),
+        "live.subscribe": ('["a/+", "b, c/#"]', ["a/+", "b, c/#"]),
     }
     if setting.key in examples:
         return examples[setting.key]
