@@ -18,6 +18,7 @@ from brokertuner_tui.mqtt.websocket import Frames, Handshake, close_frame, frame
 
 # Linux acknowledges late what a peer sends in two small pieces, and a broker without set_tcp_nodelay then waits 40 ms.
 _QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)
+_CLOSED = "the broker closed the connection"
 
 
 class ProbeError(Exception):
@@ -73,17 +74,16 @@ class Connection:
         self._deadline = deadline
         self._expected_name = endpoint.host
         self._frames: Frames | None = None
+        self._closed = _CLOSED
+        """What to say if the broker closes the connection now."""
         self._socket = self._connected(endpoint)
         try:
             if endpoint.tls is not None:
                 self._expected_name = endpoint.tls.server_name or endpoint.host
-                context = client_context(endpoint.tls)
-                self._socket = context.wrap_socket(
+                self._socket = wrapped = client_context(endpoint.tls).wrap_socket(
                     self._socket, server_hostname=endpoint.host, do_handshake_on_connect=False, suppress_ragged_eofs=False
                 )
-                with self._translated("the broker does not answer in the TLS handshake"):
-                    self._socket.settimeout(self._left())
-                    self._socket.do_handshake()
+                self._shake_hands(wrapped, endpoint.tls.cert_file is not None)
             self._received = bytearray()
             if endpoint.transport == "websockets":
                 self._upgrade(Handshake(endpoint.host, endpoint.port, endpoint.path))
@@ -108,6 +108,19 @@ class Connection:
             raise NotListening(f"nothing listens on port {endpoint.port}")
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return made
+
+    def _shake_hands(self, tls: ssl.SSLSocket, has_certificate: bool) -> None:
+        self._closed = "the broker closed the connection in the TLS handshake (does the port speak TLS?)"
+        with self._translated("the broker does not answer in the TLS handshake"):
+            tls.settimeout(self._left())
+            tls.do_handshake()
+        # In TLS 1.3 our side is done before the broker has looked at our certificate, and not every broker says why it leaves.
+        asks = (
+            "is our certificate, broker.cert_file, one that it accepts?"
+            if has_certificate
+            else "does it want broker.cert_file?"
+        )
+        self._closed = f"the broker closed the connection right after the TLS handshake ({asks})"
 
     def _upgrade(self, handshake: Handshake) -> None:
         self._send(handshake.request)
@@ -177,7 +190,7 @@ class Connection:
             raise Silent("the broker reads nothing") from None
         except OSError as error:
             if isinstance(self._socket, ssl.SSLSocket) and not isinstance(error, ssl.SSLError):
-                self._receive("the broker closed the connection")  # an alert that lies there says more
+                self._receive(self._closed)  # an alert that lies there says more
             raise self._failure(error) from None
 
     def _receive(self, late: str) -> bytes:
@@ -187,7 +200,8 @@ class Connection:
             self._socket.settimeout(self._left())
             data = self._socket.recv(65536)
         if not data:
-            raise Dropped("the broker closed the connection")
+            raise Dropped(self._closed)
+        self._closed = _CLOSED
         return data
 
     @contextlib.contextmanager
@@ -200,9 +214,7 @@ class Connection:
             raise self._failure(error) from None
 
     def _failure(self, error: OSError) -> ProbeError:
-        if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
-            # Also what a broker that is just ending does.
-            return Dropped(tls_failure(error, self._expected_name))
-        if isinstance(error, ssl.SSLError):
+        if isinstance(error, ssl.SSLError) and not isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
             return NotTrusted(tls_failure(error, self._expected_name))
-        return Dropped(f"the broker closed the connection ({error.strerror})")
+        # Also what a broker does that is just ending.
+        return Dropped(self._closed if self._closed != _CLOSED else f"{_CLOSED} ({error.strerror})")
