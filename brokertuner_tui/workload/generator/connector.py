@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from brokertuner_tui.mqtt import packets
-from brokertuner_tui.workload.generator.link import DONE, DOWN, UP, Link
+from brokertuner_tui.workload.generator.link import CONNECTING, DONE, DOWN, SECURING, UP, Link
 
 MS = 1_000_000
 _AT_ONCE = 64
@@ -16,6 +16,8 @@ _AT_ONCE = 64
 _HANDSHAKE_NS = 5_000 * MS
 _PING_NS, _PING_ANSWER_NS = 20_000 * MS, 20_000 * MS
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.05, 2.0
+_HOPELESS_NS = 2_000 * MS
+"""Between two tries where the last one can only succeed if somebody changes something: a certificate, a password."""
 EAGER_NS = 30_000 * MS
 _NEVER = 1 << 62
 
@@ -36,6 +38,8 @@ class Connector:
         self.next_try_ns = _NEVER
         self.reconnects = 0
         self.error = ""
+        self.hopeless = False
+        """The broker does not let us in, and trying again will not help; one client tries all the same, now and then."""
 
     # -- what is wanted --------------------------------------------------------------------------------------------
 
@@ -53,12 +57,20 @@ class Connector:
         self.links, self._waiting = [], []
         self._trying.clear()
         self.next_try_ns = _NEVER
-        self.error = ""
+        self.error, self.hopeless = "", False
+
+    def try_again(self) -> None:
+        """Somebody may have changed something: the next try is now."""
+        if self.hopeless:
+            self.hopeless = False
+            for link in self._waiting:
+                link.retry_at_ns = 0
+            self.next_try_ns = 0
 
     def expect_restart(self, now_ns: int) -> None:
         """Connections that break from now on are made anew without back-off, as soon as somebody listens."""
         self._eager_until_ns = now_ns + EAGER_NS
-        self._lost_since_eager = False
+        self._lost_since_eager = self.hopeless = False
         for link in self._waiting:
             link.retry_at_ns = 0
         self.next_try_ns = 0
@@ -101,6 +113,7 @@ class Connector:
         """See `link.Loop`."""
         self._trying.pop(link, None)
         self.error = ""
+        self.try_again()
         if self._waiting:
             self.next_try_ns = 0
         elif self.ready and self._lost_since_eager:
@@ -114,7 +127,12 @@ class Connector:
         self.error = reason
         self.reconnects += was_up
         self._lost_since_eager |= was_up
-        if now < self._eager_until_ns:
+        if link.hopeless:
+            self.hopeless = True
+            link.delay_s = _LONGEST_DELAY_S
+            link.retry_at_ns = now + _HOPELESS_NS
+            self._hold(link.retry_at_ns)
+        elif now < self._eager_until_ns:
             if refused and not self._nobody_listens:
                 self._nobody_listens, self._down_since_ns = True, now
             # Closed before it answered: the old broker on its way out, or the new one not ready.
@@ -129,6 +147,11 @@ class Connector:
 
     # -- what is done ----------------------------------------------------------------------------------------------
 
+    def _hold(self, until_ns: int) -> None:
+        """Nobody tries before that."""
+        for link in self._waiting:
+            link.retry_at_ns = max(link.retry_at_ns, until_ns)
+
     def _probe_ns(self, now_ns: int) -> int:
         """How long to wait until the next try at a broker that is being restarted: less at first."""
         down_ns = now_ns - self._down_since_ns if self._nobody_listens else 0
@@ -136,7 +159,7 @@ class Connector:
 
     def connect_more(self, now_ns: int) -> None:
         """Begins every connection whose time has come."""
-        probing = self._nobody_listens and now_ns < self._eager_until_ns
+        probing = self.hopeless or (self._nobody_listens and now_ns < self._eager_until_ns)
         room = (1 if probing else _AT_ONCE) - len(self._trying)
         rest: list[Link] = []
         waiting, self._waiting = self._waiting, []
@@ -166,7 +189,9 @@ class Connector:
         """Gives up handshakes that hang and connections that do not answer; a few times a second."""
         for link, began_ns in list(self._trying.items()):
             if now_ns - began_ns > _HANDSHAKE_NS:
-                link.lost(f"{link.client_id}: no answer to CONNECT within {_HANDSHAKE_NS // 10**9} s")
+                what = {CONNECTING: "no TCP connection", SECURING: "no end of the TLS or WebSocket handshake"}
+                awaited = what.get(link.phase, "no answer to CONNECT")
+                link.lost(f"{link.client_id}: {awaited} within {_HANDSHAKE_NS // 10**9} s")
         for link in self.links:
             if link.phase != UP:
                 continue

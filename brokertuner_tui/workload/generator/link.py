@@ -1,4 +1,4 @@
-"""One client's connection: TCP, the MQTT handshake, sending without blocking, and being lost."""
+"""One client's connection: TCP, what lies on it, the MQTT handshake, sending without blocking, and being lost."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from typing import Any, Protocol
 
 from brokertuner_tui.mqtt import packets
 from brokertuner_tui.mqtt.endpoint import Endpoint
+from brokertuner_tui.mqtt.reasons import connack_reason, is_final
+from brokertuner_tui.mqtt.tls import TlsFileError
+from brokertuner_tui.workload.generator.layers import FinalError, Layer, Stack, Stream
 from brokertuner_tui.workload.generator.layout import Ids
 
 _READ = select.EPOLLIN | select.EPOLLRDHUP
 _GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 KEEPALIVE_S = 60
 
-DOWN, CONNECTING, GREETING, UP, DONE = range(5)
-"""Phases: no connection, TCP under way, CONNECT sent, ready for traffic, not needed any more."""
+DOWN, CONNECTING, SECURING, GREETING, UP, DONE = range(6)
+"""Phases: no connection, TCP under way, TLS or WebSocket under way, CONNECT sent, ready for traffic, not needed any more."""
 
 
 class Loop(Protocol):
@@ -49,20 +52,25 @@ class Peer:
     family: int
     address: Any
     """What `socket.connect` takes for this family."""
+    stack: Stack
 
     @classmethod
     def find(cls, endpoint: Endpoint) -> Peer:
         """The broker at `endpoint`; IPv4 before IPv6, because Mosquitto listens there wherever it listens.
 
         Raises:
-            ValueError: no such host.
+            ValueError: no such host, or a certificate or key that cannot be used.
         """
+        try:
+            stack = Stack(endpoint)
+        except TlsFileError as error:
+            raise ValueError(str(error)) from error
         try:
             found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
         except OSError as error:
             raise ValueError(f"{endpoint.host}: {error.strerror or error}") from error
         family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
-        return cls(endpoint, family, address)
+        return cls(endpoint, family, address, stack)
 
 
 class Link:
@@ -71,7 +79,9 @@ class Link:
     def __init__(self, loop: Loop, peer: Peer, client_id: str, protocol: int, clean: bool) -> None:
         self.loop, self.peer, self.client_id, self.protocol, self.clean = loop, peer, client_id, protocol, clean
         self.phase = DOWN
-        self.sock: socket.socket | None = None
+        self.sock: Stream | None = None
+        """The socket itself, or the topmost layer on it."""
+        self.layer: Layer | None = None
         self.fd = -1
         self.life = 0
         """How many connections it has had; what was put off in an earlier one is void."""
@@ -81,6 +91,8 @@ class Link:
         self.pinged_ns = 0
         self.retry_at_ns = 0
         self.delay_s = 0.0
+        self.hopeless = False
+        """It failed, and will again until somebody changes something."""
         self.session_present = False
         self._write_watched = False
 
@@ -98,7 +110,7 @@ class Link:
             password=self.peer.endpoint.password,
         )
 
-    def readable(self, sock: socket.socket) -> None:
+    def readable(self, sock: Stream) -> None:
         """Something can be read."""
         raise NotImplementedError
 
@@ -136,15 +148,8 @@ class Link:
         sock = self.sock
         if sock is None:
             return
-        if self.phase == CONNECTING:
-            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if code:
-                self.lost(errno.errorcode.get(code, str(code)), refused=code == errno.ECONNREFUSED)
-            elif mask & select.EPOLLOUT:
-                self.phase = GREETING
-                self.loop.established()
-                self._watch_write(False)
-                self.send(self.hello())
+        if self.phase <= SECURING:
+            self._connect(sock, mask)
             return
         if mask & select.EPOLLOUT:
             self._flush()
@@ -159,8 +164,63 @@ class Link:
                     self.lost("closed by the broker")
             except OSError as error:
                 self.lost(error.strerror or str(error))
+            except FinalError as error:
+                self.lost(str(error), final=True)
             except packets.ProtocolError as error:
                 self.lost(f"protocol error: {error}")
+
+    def _connect(self, sock: Stream, mask: int) -> None:
+        """Goes on with what comes before MQTT."""
+        if self.phase == CONNECTING:
+            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code:
+                self.lost(errno.errorcode.get(code, str(code)), refused=code == errno.ECONNREFUSED)
+                return
+            if not mask & select.EPOLLOUT:
+                return
+            self.loop.established()
+            assert isinstance(sock, socket.socket)
+            self.layer = self.peer.stack.on(sock, self._congested)
+            self.phase = GREETING if self.layer is None else SECURING
+            self.sock = self.layer or sock
+        if self.layer is not None and not self._secured(self.layer, mask):
+            return
+        self.phase = GREETING
+        self._watch_write(self.layer is not None and self.layer.backlog)
+        self.send(self.hello())
+        if self.layer is not None:
+            self._acknowledge_now(self.layer)
+
+    def _secured(self, layer: Layer, mask: int) -> bool:
+        """Goes on with the handshakes below MQTT; says whether they are over."""
+        try:
+            layer.flush()
+            done = layer.handshake()
+            self._acknowledge_now(layer)
+        except OSError as error:
+            self.lost(error.strerror or str(error))
+            return False
+        except packets.ProtocolError as error:
+            self.lost(str(error), final=isinstance(error, FinalError))
+            return False
+        if not done and mask & (select.EPOLLHUP | select.EPOLLERR):
+            self.lost("closed by the broker")
+        elif not done:
+            self._watch_write(layer.backlog)
+        return done
+
+    @staticmethod
+    def _acknowledge_now(layer: Layer) -> None:
+        """Sends the acknowledgement that Linux puts off for 40 ms once data went both ways.
+
+        A broker without TCP_NODELAY waits for it between the parts of a handshake, between its session tickets and CONNACK, and
+        between that and SUBACK. Sending switches this off again.
+        """
+        layer.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+
+    def _congested(self) -> None:
+        """The layers keep something that the socket did not take."""
+        self._watch_write(True)
 
     @property
     def blocked(self) -> bool:
@@ -187,16 +247,19 @@ class Link:
         return taken
 
     def _flush(self) -> None:
-        if self.out and self.sock is not None:
+        layer = self.layer
+        if self.sock is not None:
             try:
-                taken = self.sock.send(self.out)
+                if layer is not None and not layer.flush():
+                    return
+                if self.out:
+                    del self.out[: self.sock.send(self.out)]
             except BlockingIOError:
                 return
             except OSError as error:
                 self.lost(error.strerror or str(error))
                 return
-            del self.out[:taken]
-        if not self.out:
+        if not self.out and (layer is None or not layer.backlog):
             self._watch_write(False)
             self.writable()
 
@@ -213,8 +276,11 @@ class Link:
         """
         answer = packets.read_connack(body, protocol=self.protocol)
         if not answer.accepted:
-            raise packets.ProtocolError(f"the broker refuses {self.client_id} (CONNACK code {answer.code})")
+            words = f"the broker refuses {self.client_id}: {connack_reason(answer.code, self.protocol)}"
+            raise (FinalError if is_final(answer.code, self.protocol) else packets.ProtocolError)(words)
         self.session_present = answer.session_present
+        if self.layer is not None:
+            self._acknowledge_now(self.layer)
         return answer
 
     def up(self) -> None:
@@ -235,10 +301,11 @@ class Link:
         self.close()
         self.loop.came_up(self)
 
-    def lost(self, reason: str, refused: bool = False) -> None:
-        """The connection is gone, or was never made."""
+    def lost(self, reason: str, *, refused: bool = False, final: bool = False) -> None:
+        """The connection is gone, or was never made; `refused`: nobody listens; `final`: nor will it ever be made."""
         was_up = self.phase == UP
         self.phase = DOWN
+        self.hopeless = final
         self._drop()
         self.loop.went_down(self, was_up, reason, refused)
 
@@ -252,7 +319,7 @@ class Link:
         self._drop()
 
     def _drop(self) -> None:
-        sock, self.sock = self.sock, None
+        sock, self.sock, self.layer = self.sock, None, None
         if sock is not None:
             self.loop.unwatch(self)
             sock.close()

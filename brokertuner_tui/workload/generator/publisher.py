@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from typing import Protocol
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from brokertuner_tui.mqtt import packets
 from brokertuner_tui.workload.generator.delays import Delays
+from brokertuner_tui.workload.generator.layers import Stream
 from brokertuner_tui.workload.generator.layout import PACKET_ID, STAMP, Ids, Layout, answers
 from brokertuner_tui.workload.generator.link import UP, Link, Loop, Peer
 from brokertuner_tui.workload.generator.measurement import SendLog
@@ -92,7 +92,7 @@ class Publisher(Link):
         self.owed = 0
         self.delivered = self.next_seq
 
-    def readable(self, sock: socket.socket) -> None:
+    def readable(self, sock: Stream) -> None:
         """Reads acknowledgements."""
         data = sock.recv(65536)
         self.last_heard_ns = time.perf_counter_ns()

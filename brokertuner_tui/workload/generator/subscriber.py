@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from typing import Protocol
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from brokertuner_tui.mqtt import packets
 from brokertuner_tui.workload.generator.delays import Delays
+from brokertuner_tui.workload.generator.layers import FinalError, Stream
 from brokertuner_tui.workload.generator.layout import SMALL_PACKET_BYTES, Ids, Layout, answers, topic_name
 from brokertuner_tui.workload.generator.ledger import Ledger
 from brokertuner_tui.workload.generator.link import GREETING, Link, Loop, Peer
@@ -62,7 +62,7 @@ class Subscriber(Link):
         self._scanner = Scanner(self, self._layout) if small else None
         self._skipper = None if small else SkippingScanner(self, self._layout)
 
-    def readable(self, sock: socket.socket) -> None:
+    def readable(self, sock: Stream) -> None:
         """Takes in what has come."""
         scanner = self._scanner
         if scanner is None:
@@ -80,7 +80,7 @@ class Subscriber(Link):
         else:
             self.lost("closed by the broker")
 
-    def _read_large(self, sock: socket.socket) -> None:
+    def _read_large(self, sock: Stream) -> None:
         count = sock.recv_into(_SKIP_BUFFER)
         self._now = self.last_heard_ns = time.perf_counter_ns()
         if not count:
@@ -110,7 +110,7 @@ class Subscriber(Link):
             self.connack(body)
         elif kind == packets.SUBACK:
             if body[-1] >= 0x80:
-                raise packets.ProtocolError(f"the broker refuses the subscription of {self.client_id}")
+                raise FinalError(f"the broker refuses the subscription of {self.client_id}")
             if self.phase == GREETING:
                 self.up()
         elif kind == packets.PUBLISH and first & 0x06:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import socket
-
 from brokertuner_tui.mqtt import packets
+from brokertuner_tui.workload.generator.layers import FinalError, Stream
 from brokertuner_tui.workload.generator.layout import Ids
 from brokertuner_tui.workload.generator.link import Link, Loop, Peer
 from brokertuner_tui.workload.generator.scanner import Scanner
@@ -17,7 +16,7 @@ class Visitor(Link):
         """A new connection, a new stream."""
         self._scanner = Scanner(self, None)
 
-    def readable(self, sock: socket.socket) -> None:
+    def readable(self, sock: Stream) -> None:
         """Reads the broker's answers."""
         data = sock.recv(65536)
         if data:
@@ -71,7 +70,7 @@ class AbsentSubscriber(Visitor):
         """Waits for CONNACK and SUBACK."""
         if first == packets.SUBACK << 4:
             if body[-1] >= 0x80:
-                raise packets.ProtocolError(f"the broker refuses the subscription of {self.client_id}")
+                raise FinalError(f"the broker refuses the subscription of {self.client_id}")
             self.done()
         else:
             super().other(first, body)
