@@ -7,9 +7,8 @@ from pathlib import Path
 
 from brokertuner_tui.cli import settings
 from brokertuner_tui.store.errors import NoSuchRun
+from brokertuner_tui.store.place import Server, place_of
 from brokertuner_tui.store.rows import ConfirmationRow, RunRow, TrialRow
-
-FILE_NAME = "store.db"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,23 +20,24 @@ class WholeRun:
     confirmations: list[ConfirmationRow]
 
 
-def folder(save_dir: Path | None, config: Path | None) -> Path:
-    """Where the store is looked for."""
-    return settings.save_dir_of(settings.load(config=config, save_dir=save_dir))
+def where(save_dir: Path | None, config: Path | None) -> str:
+    """Where the store is looked for: the folder, or the database's URL."""
+    place = _place(save_dir, config)
+    return place.url if isinstance(place, Server) else str(place.parent)
 
 
 def all_runs(save_dir: Path | None, config: Path | None) -> list[RunRow]:
     """The newest first; none where there is no store yet.
 
     Raises:
-        TunerError: the config is wrong, or the store is damaged or not ours.
+        TunerError: the config is wrong, or the store is damaged, not ours, or away.
     """
-    path = folder(save_dir, config) / FILE_NAME
-    if not _has_anything(path):
+    place = _place(save_dir, config)
+    if not _has_anything(place):
         return []
     from brokertuner_tui.store.store import Store
 
-    with Store.open(path, read_only=True) as store:
+    with Store.open(place, read_only=True) as store:
         return store.runs()
 
 
@@ -46,18 +46,23 @@ def whole_run(key: str, save_dir: Path | None, config: Path | None) -> WholeRun:
 
     Raises:
         NoSuchRun: there is none, or more than one.
-        TunerError: the config is wrong, or the store is damaged or not ours.
+        TunerError: the config is wrong, or the store is damaged, not ours, or away.
     """
-    path = folder(save_dir, config) / FILE_NAME
-    if not _has_anything(path):
-        raise NoSuchRun(f"no run {key!r}: there is no store at {path} yet")
+    place = _place(save_dir, config)
+    if not _has_anything(place):
+        raise NoSuchRun(f"no run {key!r}: there is no store at {place} yet")
     from brokertuner_tui.store.store import Store
 
-    with Store.open(path, read_only=True) as store:
+    with Store.open(place, read_only=True) as store:
         row = store.run(key)
         return WholeRun(row, store.trials(row.id), store.confirmations(row.id))
 
 
-def _has_anything(path: Path) -> bool:
+def _place(save_dir: Path | None, config: Path | None) -> Path | Server:
+    loaded = settings.load(config=config, save_dir=save_dir)
+    return place_of(loaded.settings.store, settings.save_dir_of(loaded))
+
+
+def _has_anything(place: Path | Server) -> bool:
     # Between a session's first breath and its first table the file is empty.
-    return path.exists() and path.stat().st_size > 0
+    return isinstance(place, Server) or (place.exists() and place.stat().st_size > 0)

@@ -33,6 +33,10 @@ class UnknownKey(ConfigError):
         super().__init__(one_line(where), one_line(key), shown, f"unknown key{hint}")
 
 
+_PASSWORD = re.compile(r"(?<=://)[^@/]*:.*(?=@)|(?<=password=)[^&\s]*")
+"""In a URL: what stands before the host, or in a parameter."""
+
+
 class _Shown:
     """A value whose `repr` is short and on one line."""
 
@@ -44,7 +48,9 @@ class _Shown:
 
 
 def shortened(value: object) -> object:
-    """`value` as an error message shows it: as TOML writes it, on one line, at most 60 characters."""
+    """`value` as an error message shows it: as TOML writes it, on one line, at most 60 characters, no password in a URL."""
+    if isinstance(value, str):
+        value = _PASSWORD.sub("***", value)
     text = str(value).lower() if isinstance(value, bool) else repr(value)
     return value if len(text) <= 60 and not isinstance(value, bool) else _Shown(text if len(text) <= 60 else f"{text[:57]}...")
 

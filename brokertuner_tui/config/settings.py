@@ -170,10 +170,7 @@ class AgentSettings(Section):
     buffer_size: int = Field(100_000, ge=1)
 
 
-_STORE_URL = (
-    "a URL such as postgresql://USER@HOST:5432/DATABASE, without the password (that comes from the file which "
-    "[store] password_file names, from ~/.pgpass or from PGPASSWORD)"
-)
+_STORE_URL = "a URL such as postgresql://USER@HOST:5432/DATABASE, without a password: see password_file"
 
 
 class StoreSettings(Section):

@@ -1,4 +1,4 @@
-"""Opens a database: SQLite with the settings that make a commit durable, or PostgreSQL by URL.
+"""Opens a SQLite database with the settings that make a commit durable (PostgreSQL: `postgres.py`).
 
 A SQLite file is looked at through a read-only connection first: a file that is damaged or not ours stays as it is, byte for
 byte.
@@ -14,21 +14,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Engine, create_engine, event, insert, inspect, select
-from sqlalchemy.engine import Connection, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy import Engine, create_engine, event, insert
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
-from brokertuner_tui.store import plain, schema
+from brokertuner_tui.files import sync_folder
+from brokertuner_tui.store import migrations, plain, schema
 from brokertuner_tui.store.errors import StoreError
 
 BUSY_MS = 10_000
 _CHECK_UP_TO_BYTES = 256 * 2**20
-
-
-def is_url(where: str | Path) -> bool:
-    """Whether `where` is a database's URL, not a file."""
-    return isinstance(where, str) and "://" in where
 
 
 @contextmanager
@@ -37,12 +33,13 @@ def speaking(where: str) -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        raise StoreError(f"{where}: {_words(error)}") from error
+        raise StoreError(f"{where}: {words(error)}") from error
     except sqlite3.Error as error:
         raise StoreError(f"{where}: {error}") from error
 
 
-def _words(error: SQLAlchemyError) -> str:
+def words(error: SQLAlchemyError) -> str:
+    """What the database says, on one line."""
     original = getattr(error, "orig", None)
     return " ".join(str(original or error).split())
 
@@ -56,9 +53,13 @@ def open_sqlite(path: Path, *, read_only: bool) -> Engine:
     with speaking(str(path)):
         if not read_only:
             _make_file(path)
-        is_new = _look_at(path)
-        if read_only and is_new:
+        have = _look_at(path)
+        if read_only and not have:
             raise StoreError(f"{path}: there is nothing in it yet")
+        if read_only and have < schema.VERSION:
+            raise StoreError(
+                f"{path} is of an older brokertuner-tui (store version {have}): the next session brings it up to date"
+            )
         engine = create_engine(
             "sqlite://",
             creator=lambda: _connect(path, read_only=read_only),
@@ -70,29 +71,35 @@ def open_sqlite(path: Path, *, read_only: bool) -> Engine:
         event.listen(engine, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
         begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
-        if is_new:
+        if have == schema.VERSION:
+            return engine
+        try:
+            if have:
+                _back_up(path, have)
             with engine.begin() as connection:
-                _create(connection)
+                if have:
+                    migrations.migrate(connection, have, str(path))
+                else:
+                    _create(connection)
+        except BaseException:
+            engine.dispose()
+            raise
         return engine
 
 
-def open_url(url: str) -> Engine:
-    """An engine for a database server; its tables are made where they are missing.
-
-    Raises:
-        StoreError: the URL is not one, its driver is missing, or the server cannot be reached. No password is shown.
-    """
+def _back_up(path: Path, version: int) -> None:
+    """A copy as it was before a migration, `store.db.v1`; made whole or not at all."""
+    copy, part = path.with_name(f"{path.name}.v{version}"), path.with_name(f"{path.name}.v{version}.part")
     try:
-        shown = make_url(url).render_as_string(hide_password=True)
-        engine = create_engine(url, json_serializer=plain.dumps, pool_size=1, pool_pre_ping=True)
-    except (ArgumentError, NoSuchModuleError, ImportError, TypeError) as error:
-        raise StoreError(f"the store's URL is of no use: {' '.join(str(error).split())}".replace(url, "URL")) from error
-    with speaking(shown), engine.begin() as connection:
-        if not inspect(connection).has_table("schema_version"):
-            _create(connection)
-        row = connection.execute(select(schema.schema_version)).one_or_none()
-    _check_version(shown, row[0] if row else "", row[1] if row else 0)
-    return engine
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
+        with closing(_connect(path, read_only=True)) as old, closing(sqlite3.connect(part)) as new:
+            old.backup(new)
+        with open(part, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(part, copy)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise StoreError(f"{path} could not be copied before it is brought up to date: {error.strerror}") from error
 
 
 def _create(connection: Connection) -> None:
@@ -129,24 +136,24 @@ def _uri(path: Path, *, read_only: bool) -> str:
     return f"file:{quote(str(path.absolute()))}?mode={mode}{'&immutable=1' if folder_is_fixed else ''}"
 
 
-def _look_at(path: Path) -> bool:
-    """Whether the database is empty; it is ours otherwise."""
+def _look_at(path: Path) -> int:
+    """The version of the database, which is ours; 0 where it is empty."""
     if not path.exists():
         raise StoreError(f"there is no store at {path}")
     try:
         with closing(_connect(path, read_only=True)) as connection:
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             if not tables:
-                return True
+                return 0
             if "schema_version" not in tables:
                 raise StoreError(f"{path} is not a store of brokertuner-tui (another program's database); it was left as it is")
             row: Any = connection.execute("SELECT application, version FROM schema_version").fetchone()
-            _check_version(str(path), *(row or ("", 0)))
+            check_version(str(path), *(row or ("", 0)))
             if path.stat().st_size <= _CHECK_UP_TO_BYTES:
                 (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
                 if verdict != "ok":
                     raise sqlite3.DatabaseError(verdict)
-            return False
+            return int(row[1])
     except sqlite3.OperationalError as error:  # locked, unreadable, no such column: nothing is known to be broken
         raise StoreError(f"the store cannot be read: {path}: {error}") from error
     except sqlite3.DatabaseError as error:
@@ -156,7 +163,8 @@ def _look_at(path: Path) -> bool:
         ) from error
 
 
-def _check_version(where: str, application: str, version: int) -> None:
+def check_version(where: str, application: str, version: int) -> None:
+    """Raises StoreError unless the tables are ours, and not of a newer version."""
     if application != schema.APPLICATION or not isinstance(version, int) or version < 1:
         raise StoreError(f"{where} is not a store of brokertuner-tui; it was left as it is")
     if version > schema.VERSION:

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from brokertuner_tui.errors import TunerError, UsageError
+from brokertuner_tui.errors import ExitCode, TunerError, UsageError
 
 
 class StoreError(TunerError):
     """The store cannot be opened, read or written; the message is one line that names the file."""
+
+
+class StoreAway(StoreError):
+    """The database's server cannot be reached, or does not let us in."""
+
+    exit_code = ExitCode.CONNECTION
+
+
+class WriterElsewhere(StoreError):
+    """Another session writes to the same store; the message says which."""
+
+
+class SpoolFull(StoreError):
+    """The database is away, and what may wait for it on this machine is full: nothing more can be kept."""
 
 
 class NoSuchRun(UsageError):

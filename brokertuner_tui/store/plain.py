@@ -30,20 +30,27 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, Enum):
         return to_plain(value.value)
     if isinstance(value, str):
-        return str(value)
+        return _clean(value)
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else _name_of(value)
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): to_plain(part) for key, part in value.items()}
+        return {_clean(str(key)): to_plain(part) for key, part in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [to_plain(part) for part in value]
     if isinstance(value, PurePath):
-        return str(value)
+        return _clean(str(value))
     if hasattr(value, "tolist"):  # numpy's arrays and numbers
         return to_plain(value.tolist())
     raise TypeError(f"no plain form of {type(value).__name__}")
+
+
+def _clean(text: str) -> str:
+    # PostgreSQL's text has no NUL, and no database has the halves of characters that Python uses for bytes in file names.
+    if text.isascii() and "\x00" not in text:
+        return str(text)
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def _name_of(number: float) -> str:

@@ -9,56 +9,83 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, case, func, insert, select, update
+from sqlalchemy import Connection, Engine, case, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from brokertuner_tui.store import convert, engine, schema
-from brokertuner_tui.store.errors import NoSuchRun, StoreError
-from brokertuner_tui.store.lock import WriterLock
-from brokertuner_tui.store.rows import ENDED, INTERRUPTED, ConfirmationRow, RunInfo, RunRow, TrialRow, Which
+from brokertuner_tui.store import change as changes
+from brokertuner_tui.store import convert, opening, schema
+from brokertuner_tui.store.change import Change
+from brokertuner_tui.store.errors import NoSuchRun, StoreAway, StoreError
+from brokertuner_tui.store.opening import Opened, Pause
+from brokertuner_tui.store.place import FILE_NAME, Server
+from brokertuner_tui.store.rows import ENDED, ConfirmationRow, RunInfo, RunRow, TrialRow, Which
+from brokertuner_tui.store.writer import Tell
 from brokertuner_tui.tuning.events import Confirmed, RunFinished, State, TrialFinished
 from brokertuner_tui.workload.window import Window
 
-FILE_NAME = "store.db"
+__all__ = ["FILE_NAME", "Store"]
+
+_SETTLE_S, _OWN_SETTLE_S = 10.0, 1.0
+"""How long a reader that writes as well waits for what it wrote; less where it knows the answer itself."""
 
 
 class Store:
-    """A store that is open. A method returns when the disk has what it wrote.
+    """A store that is open. A method returns when the disk has what it wrote (of a server: this machine's disk, see `writer`).
 
-    Every method may raise StoreError: the disk is full, the file is damaged, or the server is gone.
+    Every method may raise StoreError: the disk is full, the file is damaged, or the server is gone (reading only).
     """
 
-    def __init__(self, opened: Engine, where: str, lock: WriterLock | None) -> None:
-        self._engine, self._where, self._lock = opened, where, lock
+    def __init__(self, opened: Opened) -> None:
+        self._opened = opened
+        self._known: dict[str, dict[str, Any]] = {}
+        """The rows of runs that were begun here, for when the server is away."""
+        self._compared: dict[str, int] = {}
+        """How many comparisons a run has."""
 
     @classmethod
-    def open(cls, where: str | Path, *, read_only: bool = False) -> Store:
-        """Opens the store at a path (made with its folder unless `read_only`) or a database's URL.
+    def open(
+        cls,
+        where: str | Path | Server,
+        *,
+        read_only: bool = False,
+        tell: Tell = lambda message, level: None,
+        pause: Pause = time.sleep,
+    ) -> Store:
+        """Opens the store at a path (made with its folder unless `read_only`) or on a server.
 
-        A writer holds the folder's lock until `close`, and marks runs whose process died as interrupted.
+        A writer holds the store's lock until `close`, brings the tables up to date, and marks runs whose process died as
+        interrupted.
+
+        Args:
+            tell: hears what happens to the server, from any thread.
+            pause: waits between two attempts to reach a server; may raise to give up.
 
         Raises:
-            StoreError: it cannot be opened, is damaged, is not ours, or another session writes to it; nothing was changed.
+            StoreAway: the server cannot be reached, or does not let us in.
+            WriterElsewhere: another session writes to it.
+            StoreError: it cannot be opened, is damaged, or is not ours; nothing was changed.
         """
-        if engine.is_url(where):
-            return cls(engine.open_url(str(where)), "the store", None)
-        path = Path(where)
-        lock = None if read_only else WriterLock(path.with_name(f"{path.name}.lock"))
-        try:
-            store = cls(engine.open_sqlite(path, read_only=read_only), str(path), lock)
-            if not read_only:
-                store._mark_interrupted()
-        except BaseException:
-            if lock is not None:
-                lock.release()
-            raise
+        if not isinstance(where, Server):
+            return cls(opening.open_file(Path(where), read_only=read_only))
+        if read_only:
+            return cls(opening.open_to_read(where))
+        opened = opening.open_server(where, tell, pause)
+        store = cls(opened)
+        opening.start_writer(opened, tell, on_link=store._claim)
         return store
 
+    @property
+    def _engine(self) -> Engine:
+        return self._opened.engine
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits for a server that no trial should be begun."""
+        return self._opened.writer.is_full
+
     def close(self) -> None:
-        """Closes the file; may be called again."""
-        self._engine.dispose()
-        if self._lock is not None:
-            self._lock.release()
+        """Closes the file; may be called again. A server that is away is waited for a few seconds."""
+        self._opened.close()
 
     def __enter__(self) -> Store:
         return self
@@ -70,55 +97,56 @@ class Store:
         """Begins a run; its id is short, readable and sorts by its start (UTC): `20261121-004512-a3f`."""
         columns = convert.run_columns(info)
         prefix = time.strftime("%Y%m%d-%H%M%S", time.gmtime(info.started_at))
-        with engine.speaking(self._where):
+        with self._opened.speaking():
             for _ in range(20):
                 run = f"{prefix}-{secrets.token_hex(2)[:3]}"
                 with contextlib.suppress(IntegrityError), self._engine.begin() as connection:  # taken: once more
                     connection.execute(insert(schema.runs).values(id=run, state=str(State.STARTING), **columns))
+                    self._remember(run, columns)
                     return run
-        raise StoreError(f"{self._where}: no free id for a run that began at {prefix}")
+        raise StoreError(f"{self._opened.where}: no free id for a run that began at {prefix}")
 
     def record_trial(self, run: str, event: TrialFinished, *, broker_restarts: int, workload_restarts: int) -> None:
         """Keeps a trial; restarts are counted since the run began."""
         counters = {"broker_restarts": broker_restarts, "workload_restarts": workload_restarts}
-        self._write(
-            insert(schema.trials).values(**convert.trial_columns(run, event, **counters)),
-            update(schema.runs).where(schema.runs.c.id == run).values(**counters),
-        )
+        columns = convert.trial_columns(run, event, **counters)
+        self._put(run, changes.insertion(schema.trials, columns), changes.of_run(run, counters))
+        if known := self._known.get(run):
+            known["trials"] += 1
+            known["ok_trials"] += columns["verdict"] == "ok"
 
     def record_confirmation(self, run: str, event: Confirmed, windows: Sequence[tuple[Which, Window]] = ()) -> None:
         """Keeps a comparison of default and best, with its windows in the order of time."""
         columns = convert.confirmation_columns(event)
-        table = schema.confirmations
-        with engine.speaking(self._where), self._engine.begin() as connection:
-            last = connection.scalar(select(func.max(table.c.number)).where(table.c.run == run)) or 0
-            connection.execute(insert(table).values(run=run, number=last + 1, **columns))
-            if windows:
-                rows: list[dict[str, Any]] = [
-                    {
-                        "run": run,
-                        "confirmation": last + 1,
-                        "number": number,
-                        "which": which,
-                        "measured": window.as_dict(),
-                    }
-                    for number, (which, window) in enumerate(windows, start=1)
-                ]
-                connection.execute(insert(schema.confirming_windows), rows)
-            summary = {name: value for name, value in columns.items() if name not in ("at", "profile")}
-            connection.execute(update(schema.runs).where(schema.runs.c.id == run).values(**summary))
+        number = self._confirmations_of(run) + 1
+        measured = [
+            changes.insertion(
+                schema.confirming_windows,
+                {"run": run, "confirmation": number, "number": at, "which": which, "measured": window.as_dict()},
+            )
+            for at, (which, window) in enumerate(windows, start=1)
+        ]
+        summary = {name: value for name, value in columns.items() if name not in ("at", "profile")}
+        self._put(
+            run,
+            changes.insertion(schema.confirmations, {"run": run, "number": number, **columns}),
+            *measured,
+            changes.of_run(run, summary),
+        )
+        self._compared[run] = number
 
     def set_state(self, run: str, state: State | str, reason: str = "") -> None:
         """Says where the run stands."""
-        self._write(update(schema.runs).where(schema.runs.c.id == run).values(state=str(state), reason=reason))
+        self._put(run, changes.of_run(run, {"state": str(state), "reason": reason}))
 
     def finish_run(self, run: str, event: RunFinished) -> None:
         """Ends a run."""
-        self._write(update(schema.runs).where(schema.runs.c.id == run).values(**convert.finish_columns(event)))
+        self._put(run, changes.of_run(run, convert.finish_columns(event)))
 
     def runs(self) -> list[RunRow]:
         """All runs, the newest first."""
-        with engine.speaking(self._where), self._engine.connect() as connection:
+        self._opened.writer.settle(_SETTLE_S)
+        with self._opened.speaking(), self._engine.connect() as connection:
             query = _runs_query().order_by(schema.runs.c.started_at.desc(), schema.runs.c.id.desc())
             return [convert.run_row(row) for row in _fetch(connection, query)]
 
@@ -128,8 +156,18 @@ class Store:
         Raises:
             NoSuchRun: there is none, or several begin so.
         """
+        known = self._known.get(key)
+        if known is None:
+            self._opened.writer.settle(_SETTLE_S)
+            return self._read_run(key)
+        if self._opened.writer.settle(_OWN_SETTLE_S):
+            with contextlib.suppress(StoreAway):
+                return self._read_run(key)
+        return convert.run_row(known)
+
+    def _read_run(self, key: str) -> RunRow:
         identifier = schema.runs.c.id
-        with engine.speaking(self._where), self._engine.connect() as connection:
+        with self._opened.speaking(), self._engine.connect() as connection:
             if key == "last":
                 query = select(identifier).order_by(schema.runs.c.started_at.desc(), identifier.desc()).limit(1)
             else:
@@ -144,14 +182,16 @@ class Store:
     def trials(self, run: str) -> list[TrialRow]:
         """All trials of the run with this id, in order."""
         table = schema.trials
-        with engine.speaking(self._where), self._engine.connect() as connection:
+        self._opened.writer.settle(_SETTLE_S)
+        with self._opened.speaking(), self._engine.connect() as connection:
             query = select(table).where(table.c.run == run).order_by(table.c.number)
             return [convert.trial_row(row) for row in _fetch(connection, query)]
 
     def confirmations(self, run: str) -> list[ConfirmationRow]:
         """All comparisons of default and best in the run with this id, in order."""
         table, windows = schema.confirmations, schema.confirming_windows
-        with engine.speaking(self._where), self._engine.connect() as connection:
+        self._opened.writer.settle(_SETTLE_S)
+        with self._opened.speaking(), self._engine.connect() as connection:
             found = _fetch(connection, select(table).where(table.c.run == run).order_by(table.c.number))
             query = select(windows).where(windows.c.run == run).order_by(windows.c.number)
             parts = _fetch(connection, query)
@@ -162,23 +202,36 @@ class Store:
             for row in found
         ]
 
-    def _mark_interrupted(self) -> None:
-        # The lock is ours: whatever has not ended has nobody left who could end it.
-        self._write(
-            update(schema.runs)
-            .where(schema.runs.c.state.not_in(ENDED))
-            .values(state=INTERRUPTED, reason="the process that ran it is gone")
-        )
+    def _put(self, run: str, *steps: changes.Step) -> None:
+        change = Change(steps)
+        self._opened.writer.put(change)
+        if run in self._known:
+            self._known[run] |= change.run_columns(run)
 
-    def _write(self, *statements: Any) -> None:
-        with engine.speaking(self._where), self._engine.begin() as connection:
-            for statement in statements:
-                connection.execute(statement)
+    def _remember(self, run: str, columns: dict[str, Any]) -> None:
+        unknown = dict.fromkeys(schema.runs.columns.keys())
+        counters = dict.fromkeys(("broker_restarts", "workload_restarts", "trials", "ok_trials"), 0)
+        self._known[run] = unknown | counters | {"id": run, "state": str(State.STARTING), "reason": ""} | columns
+        self._compared[run] = 0
+
+    def _claim(self, connection: Connection) -> None:
+        """The lock was lost and is ours again: another writer may have said meanwhile that our runs are dead."""
+        for run, known in list(self._known.items()):
+            if known["state"] not in ENDED:
+                changes.make(connection, Change((changes.of_run(run, {name: known[name] for name in ("state", "reason")}),)))
+
+    def _confirmations_of(self, run: str) -> int:
+        if run not in self._compared:
+            self._opened.writer.settle(_SETTLE_S)
+            table = schema.confirmations
+            with self._opened.speaking(), self._engine.connect() as connection:
+                self._compared[run] = connection.scalar(select(func.max(table.c.number)).where(table.c.run == run)) or 0
+        return self._compared[run]
 
     def _no_such(self, key: str, found: list[str]) -> str:
         if found:
             return f"more than one run begins with {key!r}: {', '.join(found[:8])}{', ...' if len(found) > 8 else ''}"
-        return f"no run {key!r} in {self._where}; `brokertuner-tui runs list` shows those there are"
+        return f"no run {key!r} in {self._opened.where}; `brokertuner-tui runs list` shows those there are"
 
 
 def _fetch(connection: Connection, query: Any) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +16,10 @@ from brokertuner_tui.files import replace_file
 from brokertuner_tui.knobs.catalogue import Value, Version
 from brokertuner_tui.store.csv_logs import CsvLogs
 from brokertuner_tui.store.export import conf_text
+from brokertuner_tui.store.place import place_of
 from brokertuner_tui.store.rows import RunInfo
-from brokertuner_tui.store.store import FILE_NAME, Store
+from brokertuner_tui.store.store import Store
+from brokertuner_tui.store.writer import Tell
 from brokertuner_tui.tuning.confirm import Confirmation
 from brokertuner_tui.tuning.events import RunFinished, State, TrialFinished
 from brokertuner_tui.workload.profile import Workload
@@ -36,7 +38,15 @@ class Recorder:
         TunerError: the folder cannot be written, or another session writes to the same store.
     """
 
-    def __init__(self, save_dir: Path, settings: Settings, workload: Workload) -> None:
+    def __init__(
+        self,
+        save_dir: Path,
+        settings: Settings,
+        workload: Workload,
+        tell: Tell = lambda message, level: None,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """`tell` and `pause`: see `Store.open`."""
         self._save_dir = save_dir
         self._settings = settings
         self._workload = workload
@@ -44,7 +54,7 @@ class Recorder:
             save_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise TunerError(f"the folder {save_dir} cannot be made: {error.strerror}") from error
-        self._store = Store.open(save_dir / FILE_NAME)
+        self._store = Store.open(place_of(settings.store, save_dir), tell=tell, pause=pause)
         try:
             self._csv = CsvLogs(save_dir)
         except BaseException:
@@ -88,6 +98,11 @@ class Recorder:
     def checkpoint(self) -> Path:
         """Where the run's agent is kept."""
         return self._save_dir / "checkpoints" / self.run
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits for the database that no trial should be begun."""
+        return self._store.is_full
 
     def state(self, state: State, reason: str) -> None:
         """Says where the run stands."""

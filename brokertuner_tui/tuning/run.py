@@ -57,6 +57,8 @@ class Run:
         self._started = time.monotonic()
         self._trial_seconds = tuning.step_interval_sec + tuning.settle_sec
         self._checkpointed = 0
+        self._held = False
+        """Paused by us, not by the operator: the store is full."""
         self.trials = 0
         self.confirmation: Confirmation | None = None
         self.conf_path: Path | None = None
@@ -76,6 +78,8 @@ class Run:
                 self._idle()
             elif self._spent():
                 self._conclude()
+            elif self._recorder.is_full:
+                self._hold()
             else:
                 stepping = self._state is State.STEPPING  # a step that is asked for in mid-trial means the next one
                 self._trial()
@@ -103,6 +107,15 @@ class Run:
         except queue.Empty:
             self._operations.revive_broker()
             self._operations.follow_schedule()
+            if self._held and not self._recorder.is_full:
+                self._resume()
+
+    def _hold(self) -> None:
+        """What a trial finds could not be kept: waits until it can, or until the operator decides otherwise."""
+        self._held = True
+        reason = "the database is away, and no more fits into the spool"
+        self._enter(State.PAUSED, reason)
+        self._notice(f"paused: {reason}; tuning goes on by itself when the database is back", "warning")
 
     # -- one trial -----------------------------------------------------------------------------------------------------
 
@@ -185,6 +198,7 @@ class Run:
     def _carry_out(self, command: commands.Command) -> None:  # noqa: C901 (a table of all commands)
         match command:
             case commands.Pause():
+                self._held = False
                 if self._state in (State.TUNING, State.STEPPING):
                     self._enter(State.PAUSED, "by the operator")
             case commands.Resume():
@@ -215,6 +229,7 @@ class Run:
     def _resume(self) -> None:
         if self._state not in (State.PAUSED, State.STEPPING):
             return
+        self._held = False
         if self.trials >= self._budget:
             self._budget = self.trials + self._tuning.total_timesteps
         self._enter(State.TUNING)

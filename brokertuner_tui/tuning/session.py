@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -97,7 +98,13 @@ class TuningSession:
         tuning = self._settings.tuning
         pinned = {name: validation.check(name, value) for name, value in tuning.pin.items()}
         version, program = self._identify()  # first: where there is no broker, nothing is left on disk
-        self._recorder = Recorder(self._save_dir, self._settings, self._workload)
+        self._recorder = Recorder(
+            self._save_dir,
+            self._settings,
+            self._workload,
+            tell=lambda message, level: self._tell(events.Notice(time.time(), message, level)),
+            pause=self._pause,
+        )
         run = self._recorder.begin(program, version, pinned)
         self._testbed = testbed = Testbed(self._settings, self._workload, self._recorder.folder)
         applied = testbed.open(pinned)
@@ -124,6 +131,21 @@ class TuningSession:
         self._operations.start_load()
         learner = self._make_learner(testbed, pinned)
         return Run(tuning, self._operations, learner, self._recorder, self._inbox, self._tell, keep_open=self._keep_open)
+
+    def _pause(self, seconds: float) -> None:
+        """Waits before the loop has begun; a stop ends that, other commands are for later.
+
+        Raises:
+            TunerError: the operator asked for the end.
+        """
+        deadline, later = time.monotonic() + seconds, list[commands.Command]()
+        while (left := deadline - time.monotonic()) > 0:
+            with contextlib.suppress(queue.Empty):
+                later.append(self._inbox.get(timeout=left))
+                if isinstance(later[-1], commands.Stop):
+                    raise TunerError("stopped while waiting for the database")
+        for command in later:
+            self._inbox.put(command)
 
     def _identify(self) -> tuple[Version, str]:
         """What the record says of the broker; its folder has a name only once the run has a record."""

@@ -22,6 +22,7 @@ from brokertuner_tui.env.outcome import Verdict
 from brokertuner_tui.store import schema
 from brokertuner_tui.store.errors import NoSuchRun, StoreError
 from brokertuner_tui.store.owner import Owner
+from brokertuner_tui.store.place import Server
 from brokertuner_tui.store.store import Store
 from brokertuner_tui.tuning.events import State
 from brokertuner_tui.workload.profile import Profile
@@ -284,13 +285,13 @@ def test_a_commit_is_synchronous(tmp_path: Path) -> None:
         assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 10_000
 
 
-def test_postgresql_understands_the_tables() -> None:
+def test_postgresql_understands_the_tables(tmp_path: Path) -> None:
     for table in schema.metadata.sorted_tables:
         made_sql = str(CreateTable(table).compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
         assert f"CREATE TABLE {table.name}" in made_sql
         assert "AUTOINCREMENT" not in made_sql
     with pytest.raises(StoreError) as told:
-        Store.open("nosuchdatabase://user:secret@host/db")
+        Store.open(Server("nosuchdatabase://user:secret@host/db", tmp_path / "spool.db"))
     assert "secret" not in str(told.value)
 
 

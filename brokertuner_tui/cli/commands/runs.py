@@ -33,7 +33,7 @@ def list_runs(save_dir: SaveDir = None, config: ConfigFile = None, json: Json = 
     elif rows:
         output.put_table(runs_table.list_table(rows))
     else:
-        output.say(f"no runs in {runs_read.folder(save_dir, config)} yet; `brokertuner-tui train` makes one")
+        output.say(f"no runs in {runs_read.where(save_dir, config)} yet; `brokertuner-tui train` makes one")
 
 
 @app.command(cls=QuickCommand)

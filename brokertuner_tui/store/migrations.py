@@ -1,0 +1,36 @@
+"""Brings a store of an older version up to date, before anything is written to it.
+
+A new version of the tables: raise `schema.VERSION`, and add to `STEPS` what makes that version from the one before. A step says
+its SQL itself and never uses `schema`, which will have moved on by the time it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MappingProxyType
+
+from sqlalchemy import Connection, text
+
+from brokertuner_tui.store import schema
+from brokertuner_tui.store.errors import StoreError
+
+Step = Callable[[Connection], None]
+
+STEPS: MappingProxyType[int, Step] = MappingProxyType({})
+"""By the version that a step makes. Both databases undo it whole if it fails: their DDL is part of the transaction."""
+
+
+def migrate(connection: Connection, have: int, where: str) -> None:
+    """Runs every step from version `have` on, in order, in the transaction of the caller.
+
+    Raises:
+        StoreError: a step is missing; the caller's transaction undoes what was done.
+    """
+    for version in range(have + 1, schema.VERSION + 1):
+        if version not in STEPS:
+            raise StoreError(f"{where} cannot be brought from store version {have} to {schema.VERSION}: no step to {version}")
+        STEPS[version](connection)
+    connection.execute(
+        text("UPDATE schema_version SET version = :version WHERE application = :application"),
+        {"version": schema.VERSION, "application": schema.APPLICATION},
+    )
