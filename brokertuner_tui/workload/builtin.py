@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from brokertuner_tui.mqtt.endpoint import Endpoint
+from brokertuner_tui.mqtt.tls import client_context
 from brokertuner_tui.process.child import Child
 from brokertuner_tui.workload import limits
 from brokertuner_tui.workload.load import LoadError, LoadStatus
@@ -56,8 +57,11 @@ class BuiltinLoad:
 
         Raises:
             ConfigError: the profile asks for something that cannot be made.
+            TlsFileError: a certificate or key cannot be used.
         """
         limits.check(profile, f"workload {profile.name}")
+        if endpoint.tls is not None:
+            client_context(endpoint.tls)
         self.stop()
         self._endpoint, self._profile, self._error = endpoint, profile, ""
         ours, theirs = socket.socketpair()
@@ -107,10 +111,10 @@ class BuiltinLoad:
         self._ask("change", _ANSWER_S, profile=profile.as_dict())
 
     def wait_ready(self, deadline_s: float, cancelled: Callable[[], bool] = lambda: False) -> float:
-        """See `Load`; also ends, with a LoadError, when `cancelled` says so."""
+        """See `Load`; also ends, with a LoadError, when `cancelled` says so, or when the broker does not let us in."""
         began = time.monotonic()
         try:
-            self._ask("ready", deadline_s, cancelled=cancelled)
+            refused = self._ask("ready", deadline_s, cancelled=cancelled).get("refused")
         except LoadError as error:
             status = self.status()
             if status.state == "dead" or cancelled():
@@ -119,6 +123,9 @@ class BuiltinLoad:
             raise LoadError(
                 f"{status.connected} of {status.wanted} clients of the load are connected after {deadline_s:g} s{reason}"
             ) from error
+        if refused is not None:
+            status = self.status()
+            raise LoadError(f"{status.connected} of {status.wanted} clients of the load are connected: {refused}")
         return time.monotonic() - began
 
     def expect_restart(self) -> None:

@@ -192,9 +192,15 @@ class Engine:
                 return
             self._was_ready = True
             self._start_publishing(now)
-            waiting, self._waiting_for_ready = self._waiting_for_ready, []
-            for command in waiting:
-                self._control.answer(command)
+            self._answer_waiting()
+        elif self._connector.hopeless:
+            self._answer_waiting(refused=self._connector.error)
+
+    def _answer_waiting(self, **fields: str) -> None:
+        """Whoever waits until all is ready need not any longer: it is, or will not be (`refused` says why)."""
+        waiting, self._waiting_for_ready = self._waiting_for_ready, []
+        for command in waiting:
+            self._control.answer(command, **fields)
 
     def _start_publishing(self, now: int) -> None:
         if self._open or self._crews is None:
@@ -288,6 +294,7 @@ class Engine:
             case "ready":
                 if not (self._connector.ready and self._was_ready and not self._removing_until_ns):
                     self._waiting_for_ready.append(number)
+                    self._connector.try_again()
                     return
             case "open":
                 self._open_window(now)
