@@ -65,7 +65,7 @@ is_ready() {
 
 # setup_python run|test: makes or updates the environment, if it is not up to date.
 setup_python() {
-  case $1 in run) kinds='run test' extras='' ;; test) kinds=test extras='[dev]' ;; esac
+  case $1 in run) kinds='run test' extras='[serve]' ;; test) kinds=test extras='[dev]' ;; esac
   # shellcheck disable=SC2086
   if is_ready $kinds; then return; fi
   find_python

@@ -12,8 +12,20 @@ import pytest
 from tests.cli.program import ROOT, environment
 
 PACKAGE = ROOT / "brokertuner_tui"
-FRONT_ENDS = ("cli", "tui")
-HELP_MUST_NOT_LOAD = ("torch", "pydantic", "textual", "sqlalchemy", "numpy", "gymnasium", "rich", "psutil", "paho")
+FRONT_ENDS = ("cli", "tui", "service")
+HELP_MUST_NOT_LOAD = (
+    "torch",
+    "pydantic",
+    "textual",
+    "sqlalchemy",
+    "numpy",
+    "gymnasium",
+    "rich",
+    "psutil",
+    "paho",
+    "fastapi",
+    "uvicorn",
+)
 
 
 def _core_modules() -> list[str]:
@@ -39,7 +51,7 @@ def test_the_core_knows_no_front_end(tmp_path: Path) -> None:
     modules = _core_modules()
     assert len(modules) > 30
     loaded = _loaded("import importlib\n" + "\n".join(f"importlib.import_module({name!r})" for name in modules), tmp_path)
-    assert not loaded & {"textual", "typer", "rich", "click"}
+    assert not loaded & {"textual", "typer", "rich", "click", "fastapi", "uvicorn", "starlette", "prometheus_client"}
 
 
 def test_the_core_but_for_the_agent_does_without_torch(tmp_path: Path) -> None:
@@ -59,7 +71,10 @@ def test_the_session_can_be_made_without_the_database(tmp_path: Path) -> None:
         ["--help"],
         [],
         ["--version"],
-        *([name, "--help"] for name in ("launch", "train", "evaluate", "knobs", "workload", "runs", "config", "paths")),
+        *(
+            [name, "--help"]
+            for name in ("launch", "train", "evaluate", "knobs", "workload", "runs", "config", "paths", "serve")
+        ),
         *(["runs", name, "--help"] for name in ("list", "show", "export")),
         ["config", "show", "--help"],
     ],

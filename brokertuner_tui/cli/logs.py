@@ -40,6 +40,18 @@ def start(*, to_stderr: bool) -> None:
     logging.getLogger("py.warnings").addHandler(handler)
 
 
+def to_stderr() -> None:
+    """Logs from INFO up to stderr, with the time: for a service, whose stderr is what its supervisor keeps."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    for name, level in (("brokertuner_tui", logging.INFO), ("uvicorn", logging.WARNING), ("py.warnings", logging.WARNING)):
+        logger = logging.getLogger(name)
+        logger.setLevel(level)
+        logger.propagate = False
+        logger.addHandler(handler)
+    logging.captureWarnings(True)
+
+
 def _open() -> logging.Handler | None:
     try:
         path = paths.private_folder(paths.log_dir()) / FILE_NAME

@@ -11,7 +11,7 @@ import typer
 
 from brokertuner_tui import __version__
 from brokertuner_tui.cli import boundary, output
-from brokertuner_tui.cli.commands import config, evaluate, knobs, launch, paths, runs, train, workload
+from brokertuner_tui.cli.commands import config, evaluate, knobs, launch, paths, runs, serve, train, workload
 from brokertuner_tui.cli.group import QuickCommand, QuickGroup
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.command("train", cls=QuickCommand)(train.train)
 app.command("evaluate", cls=QuickCommand)(evaluate.evaluate)
 app.command("knobs", cls=QuickCommand)(knobs.knobs)
 app.command("workload", cls=QuickCommand)(workload.workload)
+app.command("serve", cls=QuickCommand)(serve.serve)
 app.add_typer(runs.app, name="runs")
 app.add_typer(config.app, name="config")
 app.command("paths", cls=QuickCommand)(paths.paths)

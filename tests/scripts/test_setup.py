@@ -32,7 +32,7 @@ def test_the_first_run_sets_up_and_the_second_only_runs(checkout: Checkout) -> N
     assert (second.returncode, second.stdout, second.stderr) == (0, "tui: paths\n", "")
     (pip,) = checkout.log()
     assert "-c constraints.txt" in pip
-    assert pip.endswith("-e .")
+    assert pip.endswith("-e .[serve]")
 
 
 def test_without_arguments_it_is_launch(checkout: Checkout) -> None:

@@ -1,0 +1,146 @@
+"""The agent of one broker: owns it, its telemetry, and a load on demand."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerStatus
+from brokertuner_tui.broker.kinds import make_broker
+from brokertuner_tui.config.settings import BrokerSettings
+from brokertuner_tui.errors import UsageError
+from brokertuner_tui.knobs.catalogue import KnobValues, Value, needs_restart
+from brokertuner_tui.knobs.validation import check_all
+from brokertuner_tui.mqtt.endpoint import Endpoint
+from brokertuner_tui.paths import private_folder
+from brokertuner_tui.service.errors import ApiError
+from brokertuner_tui.service.hosted import OnSample, SessionStatus
+from brokertuner_tui.service.hosted_load import HostedLoad
+from brokertuner_tui.telemetry.sample import Sample
+from brokertuner_tui.telemetry.sampler import Sampler
+from brokertuner_tui.tuning.commands import Command
+from brokertuner_tui.workload.load import LoadStatus
+
+_log = logging.getLogger(__name__)
+
+
+class AloneHost:
+    """See `Hosted`. `open` comes first, `close` last; both are called by the thread that made it.
+
+    Args:
+        folder: for the broker's private config and for logs; made if missing.
+    """
+
+    def __init__(self, settings: BrokerSettings, folder: Path) -> None:
+        self._kind = settings.kind
+        self.broker = make_broker(settings, private_folder(folder) / "broker")
+        self._load = HostedLoad(folder / "load", lambda: self.broker.endpoint)
+        self._sampler = Sampler(self.broker, self._load.load)
+        self._good: dict[str, Value] = {}
+
+    def open(self, last_good: Mapping[str, Value] | None) -> Applied:
+        """Starts the broker with the knobs that were applied last, or its baseline.
+
+        Raises:
+            TunerError: there is no such broker, or it did not come up.
+        """
+        baseline = self.broker.baseline
+        applied = None
+        if last_good is not None and last_good != baseline:
+            try:
+                applied = self.broker.start(check_all(last_good))
+            except (ApplyFailed, UsageError) as error:
+                _log.warning("the knobs that were applied last do not come into force: %s; the baseline is used", error)
+                self.broker.stop()
+        if applied is None:
+            applied = self.broker.start(baseline)
+        self._good = dict(applied.knobs)
+        self._sampler.start()
+        return applied
+
+    def close(self) -> None:
+        """Ends load and telemetry; ends a broker of our own, lets go of another."""
+        self._load.close()
+        self._sampler.stop()
+        self.broker.stop()
+
+    @property
+    def kind(self) -> str:
+        """See `Hosted`."""
+        return self._kind
+
+    @property
+    def program(self) -> str:
+        """See `Hosted`."""
+        return self.broker.program
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """See `Hosted`."""
+        return self.broker.endpoint
+
+    @property
+    def baseline(self) -> Mapping[str, Value]:
+        """See `Hosted`."""
+        return self.broker.baseline
+
+    @property
+    def good(self) -> Mapping[str, Value]:
+        """See `Hosted`."""
+        return self._good
+
+    @property
+    def load(self) -> HostedLoad | None:
+        """See `Hosted`."""
+        return self._load
+
+    def status(self) -> BrokerStatus:
+        """See `Hosted`."""
+        return self.broker.status()
+
+    def load_status(self) -> LoadStatus | None:
+        """See `Hosted`."""
+        return self._load.status() if self._load.wanted else None
+
+    def session_status(self) -> SessionStatus | None:
+        """There is none."""
+        return None
+
+    def command(self, command: Command) -> None:
+        """There is no session."""
+        raise ApiError(409, "no_session", "no tuning session runs here: start the service with --tune")
+
+    def latest(self) -> Sample | None:
+        """See `Hosted`."""
+        return self._sampler.latest()
+
+    def subscribe(self, callback: OnSample) -> Callable[[], None]:
+        """See `Hosted`."""
+        return self._sampler.subscribe(callback)
+
+    def apply(self, knobs: KnobValues) -> Applied:
+        """See `Hosted`."""
+        if not self.broker.alive() or needs_restart(self._good, knobs):
+            self._load.expect_restart()
+        try:
+            return self._in_force(self.broker.apply(knobs))
+        except ApplyFailed as error:
+            if error.restored is not None:
+                self._in_force(error.restored)
+            raise
+
+    def restart(self) -> Applied:
+        """See `Hosted`."""
+        self._load.expect_restart()
+        return self._in_force(self.broker.restart())
+
+    def restart_load(self) -> None:
+        """See `Hosted`."""
+        with contextlib.suppress(TimeoutError):
+            self._load.restart().result(30)
+
+    def _in_force(self, applied: Applied) -> Applied:
+        self._good = dict(applied.knobs)
+        return applied

@@ -1,0 +1,95 @@
+"""The broker that a service stands for, whoever owns it: the service alone, or a tuning session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from brokertuner_tui.broker.interface import Applied, BrokerStatus
+from brokertuner_tui.knobs.catalogue import KnobValues, Value
+from brokertuner_tui.mqtt.endpoint import Endpoint
+from brokertuner_tui.service.hosted_load import HostedLoad
+from brokertuner_tui.telemetry.sample import Sample
+from brokertuner_tui.tuning.commands import Command
+from brokertuner_tui.workload.load import LoadStatus
+
+OnSample = Callable[[Sample], None]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStatus:
+    """How the tuning session stands."""
+
+    run: str
+    state: str
+    trial: int
+    """Trials finished."""
+    workload: str
+    preset: str
+    pinned: Mapping[str, Value]
+    best_knobs: Mapping[str, Value] | None
+
+
+class Hosted(Protocol):
+    """A broker in our hands. `apply` and `restart` are called by one thread, everything else by any."""
+
+    @property
+    def kind(self) -> str:
+        """`managed`, `systemd`, ..."""
+
+    @property
+    def program(self) -> str:
+        """What runs (see `Broker.program`)."""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """How clients reach it from here."""
+
+    @property
+    def baseline(self) -> Mapping[str, Value]:
+        """See `Broker.baseline`."""
+
+    @property
+    def good(self) -> Mapping[str, Value]:
+        """All eleven knobs that were verified last: in force, or what a restart would bring back."""
+
+    @property
+    def load(self) -> HostedLoad | None:
+        """The load on this side; None where a session has its own."""
+
+    def status(self) -> BrokerStatus:
+        """A snapshot."""
+
+    def load_status(self) -> LoadStatus | None:
+        """The load that runs here, whoever asked for it; None without one."""
+
+    def session_status(self) -> SessionStatus | None:
+        """The session, where there is one."""
+
+    def command(self, command: Command) -> None:
+        """Asks the session for something.
+
+        Raises:
+            ApiError: 409 `no_session`.
+        """
+
+    def latest(self) -> Sample | None:
+        """The last sample."""
+
+    def subscribe(self, callback: OnSample) -> Callable[[], None]:
+        """Calls `callback` with every sample, in another thread, briefly; gives what ends that."""
+
+    def apply(self, knobs: KnobValues) -> Applied:
+        """See `Broker.apply`."""
+
+    def restart(self) -> Applied:
+        """See `Broker.restart`."""
+
+    def restart_load(self) -> None:
+        """Starts the load's process again.
+
+        Raises:
+            LoadError: it does not start.
+            ApiError: 409 `no_load`.
+        """
