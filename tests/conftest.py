@@ -10,6 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.postgres import Postgres, programs
+
 
 def _candidates() -> dict[str, Path]:
     """Every Mosquitto at hand, by a name for the test's id.
@@ -46,6 +48,23 @@ def mosquitto_2_0_21() -> Path:
     """The version that the headline figures are quoted for; the first at hand where it is missing."""
     assert CANDIDATES, "no Mosquitto at hand: run ./test, which gets one"
     return CANDIDATES.get("trixie", next(iter(CANDIDATES.values())))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL of this worker's own; a test that kills it starts it again."""
+    folder = programs()
+    if folder is None:
+        pytest.skip("no PostgreSQL server here: apt-get install postgresql (.ci/run does)")
+    server = Postgres(folder)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def database(postgres: Postgres) -> str:
+    """The URL of an empty database."""
+    return postgres.new_database()
 
 
 @pytest.fixture(autouse=True)
