@@ -15,6 +15,7 @@ from brokertuner_tui.store.plain import revive, to_plain
 from brokertuner_tui.store.rows import ENDED, INTERRUPTED, ConfirmationRow, RunInfo, RunRow, TrialRow, Which
 from brokertuner_tui.telemetry.sample import Sample
 from brokertuner_tui.tuning.events import AgentState, Confirmed, Measured, RunFinished, TrialFinished
+from brokertuner_tui.workload.live.figures import LiveFigures
 from brokertuner_tui.workload.window import PartWindow, Window
 
 Columns = dict[str, Any]
@@ -188,7 +189,8 @@ def confirmation_row(row: Mapping[str, Any], windows: list[tuple[Which, Mapping[
 def _window(data: Mapping[str, Any]) -> Window:
     pairs = tuple((float(bound), int(count)) for bound, count in data.get("histogram", ()))
     parts = tuple(revive(PartWindow, part) for part in data.get("parts", ()))
-    return replace(revive(Window, data), histogram=pairs, parts=parts)
+    live = LiveFigures.from_dict(data["live"]) if data.get("live") else None
+    return replace(revive(Window, data), histogram=pairs, parts=parts, live=live)
 
 
 def _or_none(value: float | None) -> float | None:

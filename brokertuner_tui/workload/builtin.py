@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import secrets
 import socket
 import sys
@@ -17,11 +16,13 @@ from typing import Any
 from brokertuner_tui.mqtt.endpoint import Endpoint
 from brokertuner_tui.mqtt.tls import client_context
 from brokertuner_tui.process.child import Child
+from brokertuner_tui.process.python import environment
 from brokertuner_tui.workload import limits
 from brokertuner_tui.workload.load import LoadError, LoadStatus
 from brokertuner_tui.workload.profile import Profile
 from brokertuner_tui.workload.window import Window
 
+TOPIC_PREFIX = "bt"
 _ANSWER_S = 2.0
 _START_S = 10.0
 _HUNG_S = 3.0
@@ -33,10 +34,12 @@ class BuiltinLoad:
 
     Args:
         log_dir: where the process writes its log (nothing, normally).
+        topic_prefix: what the names of its topics begin with.
     """
 
-    def __init__(self, log_dir: Path) -> None:
+    def __init__(self, log_dir: Path, topic_prefix: str = TOPIC_PREFIX) -> None:
         self._log_path = log_dir / "generator.log"
+        self._topic_prefix = topic_prefix
         # Names of clients and topics: one generator that takes another's place takes over its sessions.
         self.token = secrets.token_hex(4)
         self._child: Child | None = None
@@ -71,7 +74,7 @@ class BuiltinLoad:
                 child = Child(
                     [sys.executable, "-P", "-m", "brokertuner_tui.workload.generator", str(theirs.fileno())],
                     log_path=self._log_path,
-                    env=_environment(),
+                    env=environment(),
                     pass_fds=(theirs.fileno(),),
                 )
         except OSError as error:
@@ -87,7 +90,8 @@ class BuiltinLoad:
         threading.Thread(target=self._read, args=(ours,), name="load-reader", daemon=True).start()
         try:
             # Who we are goes over the socket, not on the command line, where every user could read it.
-            self._ask("start", _START_S, profile=profile.as_dict(), endpoint=endpoint.as_dict(), token=self.token)
+            names: dict[str, Any] = {"token": self.token, "prefix": self._topic_prefix}
+            self._ask("start", _START_S, profile=profile.as_dict(), endpoint=endpoint.as_dict(), **names)
         except LoadError as error:
             self.stop()
             self._error = str(error)
@@ -256,14 +260,6 @@ class BuiltinLoad:
             if sock is self._sock:
                 self._closed = True
                 self._lock.notify_all()
-
-
-def _environment() -> dict[str, str]:
-    """Ours; the package must be found however this process found it, and numpy needs no threads."""
-    root = str(Path(__file__).resolve().parents[2])
-    path = os.environ.get("PYTHONPATH")
-    threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return os.environ | threads | {"PYTHONPATH": f"{root}{os.pathsep}{path}" if path else root}
 
 
 def _how(code: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from brokertuner_tui.errors import TunerError
 from brokertuner_tui.mqtt.endpoint import Endpoint
@@ -95,3 +95,14 @@ class Load(Protocol):
 
     def stop(self) -> None:
         """Ends the process: asked, then TERM, then KILL. May be called again."""
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """What a load that watches live traffic can do beside: a trial looks at it while it measures."""
+
+    def whole(self) -> bool:
+        """Whether the window that is open holds whole publications of `$SYS`, or none are to be waited for."""
+
+    def so_far(self) -> tuple[int, int]:
+        """Of the window that is open: probe messages that should have arrived, and those that did in time."""

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from brokertuner_tui.workload.live.figures import LiveFigures
+
 
 @dataclass(frozen=True, slots=True)
 class PartWindow:
@@ -61,11 +63,22 @@ class Window:
     """CPU seconds a second that the generator used (1.0 = a whole core: the generator may be the limit)."""
     parts: tuple[PartWindow, ...] = ()
     """Of a mix: its loads, in their order."""
+    live: LiveFigures | None = None
+    """Of live traffic: then everything above is the probe's alone, and this is what else can be known."""
 
     @property
     def on_time_per_s(self) -> float:
         """On-time goodput, deliveries a second."""
         return self.on_time / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def share_in_time(self) -> float:
+        """Deliveries in time, of those whose fate is known (in time, late, or missing beyond the SLO); times the share of
+        numbered live messages that came, where live topics are listened to. 0 when nothing is known."""
+        judged = self.on_time + self.late + self.missing
+        share = self.on_time / judged if judged else 0.0
+        sequenced = self.live.sequenced if self.live is not None else None
+        return share * sequenced.share if sequenced is not None else share
 
     @property
     def received_per_s(self) -> float:
@@ -95,8 +108,9 @@ class Window:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Window:
         """From what `as_dict` gave, lists for tuples too."""
-        values = {name: data[name] for name in cls.__dataclass_fields__ if name != "parts"}
+        values = {name: data[name] for name in cls.__dataclass_fields__ if name not in ("parts", "live")}
         values["histogram"] = tuple((float(bound), int(count)) for bound, count in values["histogram"])
         values["on_time_slices"] = tuple(values["on_time_slices"])
         values["parts"] = tuple(PartWindow(**part) for part in data.get("parts", ()))
+        values["live"] = LiveFigures.from_dict(live) if (live := data.get("live")) is not None else None
         return cls(**values)

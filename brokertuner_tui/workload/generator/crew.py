@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from brokertuner_tui.workload.generator.layout import Layout, topic_name
@@ -27,15 +27,17 @@ class Names:
 
     token: str
     """Also tells the parts of a mix apart."""
+    prefix: str = "bt"
+    """What topics begin with, before the token."""
 
     def of_part(self, index: int) -> Names:
         """Those of part `index` of a mix."""
-        return Names(f"{self.token}m{index:02d}")
+        return replace(self, token=f"{self.token}m{index:02d}")
 
     @property
     def topics(self) -> str:
         """What topics begin with."""
-        return f"bt/{self.token}"
+        return f"{self.prefix}/{self.token}"
 
     def clean(self, kind: str, index: int, generation: int) -> str:
         """A client with a clean session; another name each time, so that no broker mixes up two connections."""

@@ -285,7 +285,7 @@ class Engine:
         match command["cmd"]:
             case "start":
                 self._peer = Peer.find(Endpoint.from_dict(command["endpoint"]))
-                self._names = Names(str(command["token"]))
+                self._names = Names(str(command["token"]), str(command["prefix"]))
                 self._launch(Profile.from_dict(command["profile"]))
             case "change":
                 self._change(Profile.from_dict(command["profile"]))
