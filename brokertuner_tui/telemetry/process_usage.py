@@ -51,12 +51,14 @@ class UsageMeter:
         last, self._last = self._last or now, now
         seconds = now.at - last.at
         if seconds <= 0:
-            return ProcessUsage(pid, 0.0, rss, 0.0)
+            return ProcessUsage(pid, 0.0, rss, 0.0, now.cpu_s, now.switches)
         return ProcessUsage(
             pid=pid,
             cpu_percent=max(0.0, 100 * (now.cpu_s - last.cpu_s) / seconds),
             rss_bytes=rss,
             ctx_switches_per_s=max(0.0, (now.switches - last.switches) / seconds),
+            cpu_s=now.cpu_s,
+            switches=now.switches,
         )
 
     def _forget(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from brokertuner_tui.broker.interface import BrokerStatus
+from brokertuner_tui.connection.tracker import ConnectionStatus
 from brokertuner_tui.workload.load import LoadStatus
 
 
@@ -23,6 +24,8 @@ class SysRates:
     age_s: float = float("inf")
     """Since the uptime topic, the heartbeat, last came."""
     stale: bool = True
+    reason: str = ""
+    """Why it is stale, as far as that can be known: no connection, not let in, forbidden, switched off."""
     raw: Mapping[str, str] = field(default_factory=dict)
     """Topic (without `$SYS/broker/`) to its last payload."""
 
@@ -36,6 +39,10 @@ class ProcessUsage:
     """Of one core, since the sample before."""
     rss_bytes: int = 0
     ctx_switches_per_s: float = 0.0
+    cpu_s: float = 0.0
+    """CPU time since the process began; with `switches`, what a difference over a window is taken of."""
+    switches: int = 0
+    """Context switches since the process began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +61,5 @@ class Sample:
     """Messages a second by the load's own counters since the sample before."""
     received_per_s: float
     on_time_per_s: float
+    connection: ConnectionStatus | None = None
+    """To whoever has the broker, where that is an agent elsewhere."""

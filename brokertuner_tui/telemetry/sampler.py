@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable
 
 from brokertuner_tui.broker.interface import Broker, BrokerStatus
+from brokertuner_tui.connection.tracker import Linked
 from brokertuner_tui.telemetry.process_usage import UsageMeter
-from brokertuner_tui.telemetry.sample import Sample, SysRates
+from brokertuner_tui.telemetry.sample import ProcessUsage, Sample, SysRates
+from brokertuner_tui.telemetry.source import TellsUsage, Told
 from brokertuner_tui.telemetry.sys_topics import SysTopics
 from brokertuner_tui.workload.load import Load, LoadStatus
 
@@ -92,6 +94,8 @@ class Sampler:
         seconds = now - before.at_s if before is not None and before.load.pid == load.pid else 0.0
         last = before.load if before is not None else load
 
+        told = self._told(now)
+
         def rate(total: int, earlier: int) -> float:
             return max(0, total - earlier) / seconds if seconds > 0 else 0.0
 
@@ -100,12 +104,19 @@ class Sampler:
             wall_s=time.time(),
             broker=broker,
             load=load,
-            sys=self._sys_rates(broker),
-            process=self._meter.read(broker.pid),
+            sys=told.sys if told is not None else self._sys_rates(broker),
+            process=told.process if told is not None else self._meter.read(broker.pid),
             sent_per_s=rate(load.sent_total, last.sent_total),
             received_per_s=rate(load.received_total, last.received_total),
             on_time_per_s=rate(load.on_time_total, last.on_time_total),
+            connection=self._broker.connection if isinstance(self._broker, Linked) else None,
         )
+
+    def _told(self, now: float) -> Told | None:
+        """What the broker's own host tells; None where process and `$SYS` are for us to read."""
+        if not isinstance(self._broker, TellsUsage):
+            return None
+        return self._broker.told() or Told(now, SysRates(), ProcessUsage())
 
     def _broker_status(self) -> BrokerStatus:
         try:
@@ -122,12 +133,12 @@ class Sampler:
             return _NO_LOAD
 
     def _sys_rates(self, broker: BrokerStatus) -> SysRates:
-        address = (broker.host, broker.port)
         if not broker.port:
             return SysRates()
-        if self._sys is None or self._sys.address != address:
+        endpoint = self._broker.endpoint
+        if self._sys is None or self._sys.endpoint != endpoint:
             self._drop_sys()
-            self._sys = SysTopics(*address)
+            self._sys = SysTopics(endpoint)
             self._sys.start()
         return self._sys.read()
 

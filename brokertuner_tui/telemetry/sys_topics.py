@@ -9,15 +9,19 @@ for the operator: `sent` counts what went to sockets, `dropped` misses most kind
 from __future__ import annotations
 
 import re
+import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from brokertuner_tui.mqtt.endpoint import MQTT_5, Endpoint
+from brokertuner_tui.mqtt.tls import TlsFileError, client_context, tls_failure
 from brokertuner_tui.telemetry.sample import SysRates
 
 _ROOT = "$SYS/broker/"
@@ -26,6 +30,8 @@ _RECEIVED, _SENT, _DROPPED = "publish/messages/received", "publish/messages/sent
 _PUBLICATION_S = 0.15
 _STALE_PERIODS = 2.5
 _STALE_AT_LEAST_S = 5.0
+# What is retained comes with the subscription, some of it also from a broker that has published nothing new yet.
+_RETAINED_WITHIN_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,23 +129,41 @@ class SysTopics:
     It is one of the clients that the broker counts. `read` may be called from any thread.
     """
 
-    def __init__(self, host: str, port: int) -> None:
-        self.address = (host, port)
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
         self._lock = threading.Lock()
         self._tally = SysTally()
-        # No client id: the broker makes one up, and the CONNECT stays below any legal max_packet_size.
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="", protocol=mqtt.MQTTv311)
+        self._trouble = ""
+        self._subscribed_at: float | None = None
+        # No client id: the broker makes one up, and without a user name the CONNECT stays below any legal max_packet_size.
+        self._client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id="",
+            protocol=mqtt.MQTTv5 if endpoint.protocol == MQTT_5 else mqtt.MQTTv311,
+            transport=endpoint.transport,
+        )
         self._client.suppress_exceptions = True  # else one ends paho's thread
         self._client.reconnect_delay_set(0.1, 1)  # type: ignore[arg-type]  # it takes fractions; 1 to 120 s is the default
         self._client.connect_timeout = 2.0
+        if endpoint.transport == "websockets":
+            self._client.ws_set_options(endpoint.path)
+        if endpoint.username is not None or endpoint.password is not None:
+            self._client.username_pw_set(endpoint.username, endpoint.password)
         self._client.on_connect = self._connected
+        self._client.on_connect_fail = self._not_connected
         self._client.on_disconnect = self._disconnected
+        self._client.on_subscribe = self._subscribed
         self._client.on_message = self._message
 
     def start(self) -> None:
-        """Begins to connect; does not wait for it."""
-        host, port = self.address
-        self._client.connect_async(host, port, keepalive=10)
+        """Begins to connect; does not wait for it. Without usable certificates it stays silent, and `read` says why."""
+        if self.endpoint.tls is not None:
+            try:
+                self._client.tls_set_context(client_context(self.endpoint.tls))
+            except TlsFileError as error:
+                self._trouble = str(error)
+                return
+        self._client.connect_async(self.endpoint.host, self.endpoint.port, keepalive=10)
         self._client.loop_start()
 
     def stop(self) -> None:
@@ -148,19 +172,51 @@ class SysTopics:
         self._client.loop_stop()
 
     def read(self) -> SysRates:
-        """What is known now; `stale` while there is no connection, or nothing comes."""
+        """What is known now; `stale` while there is no connection, or nothing comes, and why."""
         with self._lock:
-            return self._tally.rates()
+            rates = self._tally.rates()
+            return replace(rates, reason=self._reason(rates)) if rates.stale else rates
+
+    def _reason(self, rates: SysRates) -> str:
+        if self._trouble or self._subscribed_at is None:
+            return self._trouble
+        silent_s = min(rates.age_s, time.monotonic() - self._subscribed_at)
+        if not rates.raw and silent_s > _RETAINED_WITHIN_S:
+            # An ACL file lets everybody subscribe, and then passes nothing on: from here that looks the same.
+            return "nothing comes: $SYS is switched off (sys_interval 0), or the ACL forbids it"
+        if rates.raw and silent_s > _STALE_AT_LEAST_S:
+            return f"nothing new for {silent_s:.0f} s: sys_interval is long, or 0"
+        return ""
 
     def _connected(self, client: mqtt.Client, _user: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         with self._lock:
             self._tally.reset()
+            self._subscribed_at = None
+            self._trouble = f"not let in: {reason}" if reason.is_failure else ""
         if not reason.is_failure:
             client.subscribe(f"{_ROOT}#", qos=0)
+
+    def _not_connected(self, *_: Any) -> None:
+        error = sys.exc_info()[1]  # paho calls from where it caught it
+        with self._lock:
+            self._subscribed_at = None
+            if isinstance(error, ssl.SSLError):
+                tls = self.endpoint.tls
+                self._trouble = tls_failure(error, (tls.server_name if tls else None) or self.endpoint.host)
+            else:
+                self._trouble = f"no connection: {getattr(error, 'strerror', None) or error or 'it failed'}"
 
     def _disconnected(self, *_: Any) -> None:
         with self._lock:
             self._tally.reset()  # what a broker said that is gone is stale at once
+            self._subscribed_at = None
+            self._trouble = self._trouble or "no connection: the broker closed it"
+
+    def _subscribed(self, _client: mqtt.Client, _user: Any, _mid: Any, reasons: Any, _properties: Any) -> None:
+        with self._lock:
+            self._subscribed_at = time.monotonic()
+            if any(reason.is_failure for reason in reasons):
+                self._trouble = f"the broker refuses {_ROOT}#: {reasons[0]} (its ACL forbids it)"
 
     def _message(self, _client: mqtt.Client, _user: Any, message: mqtt.MQTTMessage) -> None:
         with self._lock:

@@ -165,7 +165,7 @@ def test_a_real_broker(every_mosquitto: Path, tmp_path: Path) -> None:
     topics: SysTopics | None = None
     try:
         broker.start(usual)
-        topics = SysTopics(broker.host, broker.port)
+        topics = SysTopics(broker.endpoint)
         topics.start()
         # A broker that has just started says of a client that came within its first second only a publication later.
         assert eventually(lambda: not topics.read().stale and topics.read().clients_connected == 1)

@@ -58,6 +58,8 @@ def broker_view(model: Model, width: int, height: int) -> Content:
     rows = [ink.fit(parts, width), _last_change(status, applied, width)]
     if height >= 7 and applied is not None:
         rows.append(line(("verified: " + ", ".join(applied.checks), QUIET)))
+    if height >= 8 and model.sample is not None and model.sample.sys.reason:
+        rows.append(line(("$SYS: ", QUIET), (model.sample.sys.reason, HAND)))
     return ink.lines([*rows, *_usage(model, width, height)])
 
 
