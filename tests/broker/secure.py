@@ -103,6 +103,7 @@ def _general_name(name: str) -> x509.GeneralName:
 class Secured:
     """The broker that runs."""
 
+    mosquitto: Path
     child: Child
     ports: Mapping[str, int]
     """By listener; there is always a `plain` one."""
@@ -115,6 +116,12 @@ class Secured:
     def log(self) -> str:
         """What it has said so far."""
         return (self.folder / "log").read_text()
+
+    def restart(self) -> None:
+        """Ends it and starts it again, with the same listeners."""
+        self.child.stop(5.0)
+        self.child = Child([self.mosquitto, "-c", self.folder / "mosquitto.conf"], log_path=self.folder / "log")
+        _await(self)
 
     def endpoint(self, listener: str = "plain", **changes: Any) -> Endpoint:
         """How to get in at `listener`; `changes` are to the Endpoint's fields."""
@@ -170,12 +177,12 @@ def start_secured(
         lines += _listener(name, port, authority, server)
     (folder / "mosquitto.conf").write_text("\n".join(lines) + "\n")
     child = Child([mosquitto, "-c", folder / "mosquitto.conf"], log_path=folder / "log")
+    made = Secured(mosquitto, child, ports, authority, client, folder)
     try:
-        made = Secured(child, ports, authority, client, folder)
         _await(made)
         yield made
     finally:
-        child.stop(5.0)
+        made.child.stop(5.0)
 
 
 def _listener(name: str, port: int, authority: Authority, server: Identity) -> list[str]:
