@@ -21,11 +21,12 @@ from brokertuner_tui.store import export
 from brokertuner_tui.store.rows import RunRow, TrialRow
 from brokertuner_tui.store.store import Store
 from tests.store import made
+from tests.store.conftest import Place
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store.open(tmp_path / "store.db")
+def store(place: Place) -> Store:
+    return place.open()
 
 
 def _run(store: Store, *, confirmed: bool = True, workload: str = "fanout") -> tuple[RunRow, list[TrialRow]]:

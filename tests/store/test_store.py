@@ -20,20 +20,21 @@ from sqlalchemy.schema import CreateTable
 
 from brokertuner_tui.env.outcome import Verdict
 from brokertuner_tui.store import schema
-from brokertuner_tui.store.errors import NoSuchRun, StoreError
+from brokertuner_tui.store.errors import NoSuchRun, StoreError, WriterElsewhere
 from brokertuner_tui.store.owner import Owner
 from brokertuner_tui.store.place import Server
 from brokertuner_tui.store.store import Store
 from brokertuner_tui.tuning.events import State
 from brokertuner_tui.workload.profile import Profile
+from tests.postgres import until
 from tests.store import made
+from tests.store.conftest import Place
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_a_whole_run_comes_back(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "store.db"
-    with Store.open(path) as store:
+def test_a_whole_run_comes_back(place: Place) -> None:
+    with place.open() as store:
         run = store.create_run(made.run_info())
         store.set_state(run, State.TUNING)
         store.record_trial(run, made.trial(1), broker_restarts=1, workload_restarts=0)
@@ -41,9 +42,7 @@ def test_a_whole_run_comes_back(tmp_path: Path) -> None:
         store.record_confirmation(run, made.confirmed(), [("default", made.window(on_time=0)), ("best", made.window())])
         store.finish_run(run, made.finished(run))
     assert re.fullmatch(r"20261121-010000-[0-9a-f]{3}", run)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    with Store.open(path, read_only=True) as store:
+    with place.open(read_only=True) as store:
         row = store.run(run)
         first, second = store.trials(run)
         (confirmation,) = store.confirmations(run)
@@ -78,8 +77,15 @@ def test_a_whole_run_comes_back(tmp_path: Path) -> None:
     assert confirmation.profile == "fanout"
 
 
-def test_an_end_without_figures_keeps_what_was_confirmed(tmp_path: Path) -> None:
-    with Store.open(tmp_path / "store.db") as store:
+def test_file_and_folder_are_the_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "store.db"
+    Store.open(path).close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_an_end_without_figures_keeps_what_was_confirmed(place: Place) -> None:
+    with place.open() as store:
         run = store.create_run(made.run_info())
         store.record_confirmation(run, made.confirmed())
         store.finish_run(run, made.finished(run, state=State.FAILED, default=None, best=None, best_knobs=None))
@@ -89,8 +95,8 @@ def test_an_end_without_figures_keeps_what_was_confirmed(tmp_path: Path) -> None
     assert row.best_knobs == made.BEST_KNOBS
 
 
-def test_a_run_is_found_by_id_prefix_and_last(tmp_path: Path) -> None:
-    with Store.open(tmp_path / "store.db") as store:
+def test_a_run_is_found_by_id_prefix_and_last(place: Place) -> None:
+    with place.open() as store:
         with pytest.raises(NoSuchRun, match="runs list"):
             store.run("last")
         old = store.create_run(made.run_info(started_at=1_700_000_000.0))
@@ -105,8 +111,8 @@ def test_a_run_is_found_by_id_prefix_and_last(tmp_path: Path) -> None:
                 store.run(wrong)
 
 
-def test_two_runs_in_one_second(tmp_path: Path) -> None:
-    with Store.open(tmp_path / "store.db") as store:
+def test_two_runs_in_one_second(place: Place) -> None:
+    with place.open() as store:
         assert len({store.create_run(made.run_info()) for _ in range(20)}) == 20
 
 
@@ -116,32 +122,42 @@ def test_a_second_writer_is_told_who_writes(tmp_path: Path) -> None:
     Store.open(tmp_path / "store.db").close()
 
 
-_READER = """
+_PLACE = """
 import sys
+from pathlib import Path
+from brokertuner_tui.store.place import Server
 from brokertuner_tui.store.store import Store
-with Store.open(sys.argv[1], read_only=True) as store:
+def where():
+    return Server(sys.argv[1], Path(sys.argv[2])) if "://" in sys.argv[1] else Path(sys.argv[1])
+"""
+_READER = """
+with Store.open(where(), read_only=True) as store:
     print(*[(row.state, row.trials) for row in store.runs()])
 """
 
 
-def test_another_process_reads_while_we_write(tmp_path: Path) -> None:
-    path = tmp_path / "store.db"
-    with Store.open(path) as store:
+def _script(code: str, place: Place) -> list[str]:
+    where = place.where
+    words = [where.url, str(where.spool)] if isinstance(where, Server) else [str(where)]
+    return [sys.executable, "-c", _PLACE + code, *words]
+
+
+def test_another_process_reads_while_we_write(place: Place) -> None:
+    with place.open() as store:
         run = store.create_run(made.run_info())
         store.set_state(run, State.TUNING)
         for number in range(1, 4):
             store.record_trial(run, made.trial(number), broker_restarts=0, workload_restarts=0)
-        command = [sys.executable, "-c", _READER, str(path)]
+        assert len(store.trials(run)) == 3
+        command = _script(_READER, place)
         read = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
         assert read.stdout.strip() == "('tuning', 3)"
         store.record_trial(run, made.trial(4), broker_restarts=0, workload_restarts=0)
 
 
 _WRITER = """
-import sys
-from brokertuner_tui.store.store import Store
 from tests.store import made
-store = Store.open(sys.argv[1])
+store = Store.open(where())
 run = store.create_run(made.run_info())
 for number in range(1, 10_000):
     store.record_trial(run, made.trial(number), broker_restarts=0, workload_restarts=0)
@@ -149,22 +165,42 @@ for number in range(1, 10_000):
 """
 
 
-def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
-    path = tmp_path / "store.db"
-    writer = subprocess.Popen([sys.executable, "-c", _WRITER, str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+def test_what_was_acknowledged_survives_kill_9(place: Place) -> None:
+    writer = subprocess.Popen(_script(_WRITER, place), cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert writer.stdout is not None
     while writer.stdout.readline().strip() != "20":
         assert writer.poll() is None
     writer.send_signal(signal.SIGKILL)
     acknowledged = int(["20", *writer.stdout.read().split()][-1])
     writer.wait(timeout=30)
-    with Store.open(path, read_only=True) as store:
+    with place.open(read_only=True) as store:
         (row,) = store.runs()
         assert row.state == "interrupted"
+    if isinstance(place.where, Server):  # until the server has noticed that its client is gone, the lock is not free
+        until(lambda: _can_be_opened(place), "the lock is free")
+    with place.open() as store:  # its lock is free, and the run is ended for good
+        row = store.run("last")
         assert acknowledged <= row.trials <= acknowledged + 1
-        assert len(store.trials(row.id)) == row.trials
-    with Store.open(path) as store:  # its lock is free, and the run is ended for good
-        assert store.run("last").reason == "the process that ran it is gone"
+        assert [trial.number for trial in store.trials(row.id)] == list(range(1, row.trials + 1))
+        assert row.reason == "the process that ran it is gone"
+
+
+def _can_be_opened(place: Place) -> bool:
+    try:
+        place.open().close()
+    except WriterElsewhere:
+        return False
+    return True
+
+
+def test_a_file_is_whole_after_kill_9(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    writer = subprocess.Popen(_script(_WRITER, Place(path)), cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert writer.stdout is not None
+    assert writer.stdout.readline()
+    writer.kill()
+    writer.communicate()
+    Store.open(path).close()
     with sqlite3.connect(path) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert connection.execute("SELECT state FROM runs").fetchone() == ("interrupted",)
@@ -176,6 +212,10 @@ def test_who_is_alive() -> None:
     assert owner.alive()
     assert not replace(owner, created_at=owner.created_at - 100).alive()
     assert not replace(owner, boot_id="another").alive()
+    assert not replace(owner, boot_id="another", host="").alive()  # an older record
+    elsewhere = replace(owner, boot_id="another", host="another-host", pid=2**22 - 1)
+    assert elsewhere.is_elsewhere
+    assert elsewhere.alive()  # as far as can be seen from here
 
 
 def _foreign(path: Path) -> None:
@@ -295,10 +335,50 @@ def test_postgresql_understands_the_tables(tmp_path: Path) -> None:
     assert "secret" not in str(told.value)
 
 
-def test_a_trial_is_kept_in_little_time(tmp_path: Path) -> None:
-    with Store.open(tmp_path / "store.db") as store:
+def test_a_trial_is_kept_in_little_time(place: Place) -> None:
+    with place.open() as store:
         run = store.create_run(made.run_info())
         start = time.monotonic()
         for number in range(1, 51):
             store.record_trial(run, made.trial(number), broker_restarts=0, workload_restarts=0)
         assert (time.monotonic() - start) / 50 < 0.1  # a few ms as a rule: the disk decides
+
+
+ODD = "\x00 nul, \udc80 half a character, ünïcödé 💡 " + "x" * 5000
+
+
+def test_odd_text_and_odd_numbers_are_kept_alike(place: Place) -> None:
+    """PostgreSQL takes no NUL in text, SQLite makes NULL of NaN, neither takes half a character."""
+    outcome = made.trial(1).outcome
+    odd_window = made.window(p50_ms=5e-324, p99_ms=math.nan, max_ms=math.inf, histogram=((math.inf, 2**53 + 1),))
+    event = made.trial(
+        1,
+        outcome=replace(outcome, reason=ODD, window=odd_window),
+        reward=math.nan,
+        reward_terms={"tiny": 5e-324, "huge": 1.7976931348623157e308, "none": math.nan, "low": -math.inf},
+        observation=(-0.0, 5e-324, math.inf),
+    )
+    with place.open() as store:
+        run = store.create_run(made.run_info(seed=2**32 - 1, workload=ODD, config={"text": ODD, "\x00": [2**63 - 1, 1e-320]}))
+        store.record_trial(run, event, broker_restarts=2**31 - 1, workload_restarts=0)
+        store.record_trial(run, made.trial(2, reward=math.inf), broker_restarts=0, workload_restarts=0)
+        store.set_state(run, State.TUNING, ODD)
+    with place.open(read_only=True) as store:
+        row = store.run(run)
+        first, second = store.trials(run)
+    clean = ODD.replace("\x00", "\ufffd").replace("\udc80", "?")
+    assert (row.info.workload, row.reason, row.info.seed) == (clean, clean, 2**32 - 1)
+    assert row.info.config == {"text": clean, "\ufffd": [2**63 - 1, 1e-320]}
+    assert first.reason == clean
+    assert first.reward is None
+    assert second.reward == math.inf
+    assert first.window is not None
+    assert (first.window.p50_ms, first.window.max_ms) == (5e-324, math.inf)
+    assert math.isnan(first.window.p99_ms)
+    assert first.window.histogram == ((math.inf, 2**53 + 1),)
+    assert first.observation == (-0.0, 5e-324, math.inf)
+    assert math.copysign(1, first.observation[0]) == -1
+    assert (first.reward_terms["tiny"], first.reward_terms["huge"]) == (5e-324, 1.7976931348623157e308)
+    assert first.reward_terms["low"] == -math.inf
+    assert math.isnan(first.reward_terms["none"])
+    assert first.at == event.at
