@@ -8,10 +8,11 @@ import tempfile
 from pathlib import Path
 
 
-def replace_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+def replace_file(path: Path, data: bytes, *, mode: int = 0o600, owner: tuple[int, int] | None = None) -> None:
     """Replaces `path` by `data` whole, or leaves it as it was: temporary file, fsync, rename, fsync of the folder.
 
-    A symbolic link is followed, so that the link itself stays. The file gets `mode`, whatever it had before.
+    A symbolic link is followed, so that the link itself stays. The file gets `mode`, whatever it had before, and `owner` (user
+    and group), as far as this process may give files away.
 
     Raises:
         OSError: the folder is missing or cannot be written, or the disk is full; `path` is untouched and no temporary
@@ -25,6 +26,9 @@ def replace_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
             view = memoryview(data)
             while view:
                 view = view[os.write(descriptor, view) :]
+            if owner is not None:
+                with contextlib.suppress(PermissionError):
+                    os.fchown(descriptor, *owner)
             os.fchmod(descriptor, mode)
             os.fsync(descriptor)
         finally:

@@ -66,15 +66,27 @@ def free_port(host: str) -> int:
     raise OSError(f"no free port between {_FIRST_PORT} and {last}")
 
 
-def owns(pid: int, port: int) -> bool:
-    """Whether the process `pid` listens on `port`."""
+def owns(pid: int, port: int) -> bool | None:
+    """Whether the process `pid` listens on `port`; None where that cannot be seen: another user's, or a container's."""
     if sys.platform != "linux":
         with contextlib.suppress(psutil.Error):
             connections = psutil.Process(pid).net_connections("tcp")
             return any(c.laddr and c.laddr.port == port and c.status == psutil.CONN_LISTEN for c in connections)
         return False
     inodes = set(_listening_inodes(port))
-    return bool(inodes) and not inodes.isdisjoint(_socket_inodes(pid))
+    if inodes and not inodes.isdisjoint(_socket_inodes(pid)):
+        return True
+    return None if _is_hidden(pid) else False
+
+
+def _is_hidden(pid: int) -> bool:
+    try:
+        os.listdir(f"/proc/{pid}/fd")
+        return os.readlink(f"/proc/{pid}/ns/net") != os.readlink("/proc/self/ns/net")
+    except PermissionError:
+        return True
+    except OSError:
+        return False
 
 
 def holder(port: int) -> Holder | None:

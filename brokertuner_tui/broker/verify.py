@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Protocol
 
-from brokertuner_tui.broker.log import BrokerLog, errors
+from brokertuner_tui.broker.log import errors
 from brokertuner_tui.broker.ports import holder, owns
 from brokertuner_tui.broker.probe import Dropped, Limits, NotAuthorised, NotListening, Probe, ProbeError, hello_bytes
 from brokertuner_tui.knobs.catalogue import KnobValues
 from brokertuner_tui.mqtt.endpoint import MQTT_5, Endpoint
 from brokertuner_tui.mqtt.tls import TlsFileError
-from brokertuner_tui.process.child import Child
 
 _POLL_S = 0.0003
 _DROP_PAUSE_S = 0.02
@@ -23,6 +23,23 @@ _FOREIGN_MEANS_NO_S = 1.0
 _LARGEST_TEST_PAYLOAD = 65_536
 _ROOM_FOR_TEST_PAYLOAD = 16 * 1024 * 1024
 _UNLIMITED_IN_FLIGHT = (0, 65_535)
+
+
+class Watched(Protocol):
+    """A broker's process, of ours or not."""
+
+    @property
+    def pid(self) -> int | None:
+        """None: not known."""
+
+    def ended(self) -> str | None:
+        """None while it runs, or as long as nobody can tell; else how it ended: `by signal 9`, `with exit code 3`."""
+
+class WordsSince(Protocol):
+    """A log that can be read from a mark on."""
+
+    def since(self, offset: int) -> str:
+        """What was written since the mark."""
 
 
 class NotInForce(Exception):
@@ -46,9 +63,9 @@ class Verifier:
         deadline: time.monotonic() by which all must be well.
     """
 
-    child: Child
+    process: Watched
     endpoint: Endpoint
-    log: BrokerLog
+    log: WordsSince | None
     mark: int
     deadline: float
 
@@ -58,7 +75,7 @@ class Verifier:
         Raises:
             NotInForce: it has died, or says nothing in time.
         """
-        while "Reloading config." not in self.log.since(self.mark):
+        while "Reloading config." not in self._words():
             self._alive()
             if time.monotonic() >= self.deadline:
                 raise NotInForce("it did not react to the reload signal in time")
@@ -76,7 +93,7 @@ class Verifier:
         probe, limits = self._client(knobs)
         with probe:
             accepted_at = time.perf_counter()
-            checks = [f"process {self.child.pid}", f"port {self.endpoint.port} owned", "CONNACK"]
+            checks = [*self._seen(), "CONNACK"]
             if self.endpoint.protocol == MQTT_5:
                 checks += _compare(limits, knobs)
             else:
@@ -88,14 +105,26 @@ class Verifier:
                 self._alive()
                 raise NotInForce(str(error)) from None
         self._alive()
-        if found := errors(self.log.since(self.mark)):
+        if found := errors(self._words()):
             raise NotInForce(f"its log says: {' '.join(found)}")
-        return Verified((*checks, "log"), accepted_at)
+        return Verified((*checks, "log" if self.log else "log not readable"), accepted_at)
+
+    def _words(self) -> str:
+        return self.log.since(self.mark) if self.log else ""
+
+    def _owns(self) -> bool | None:
+        return owns(self.process.pid, self.endpoint.port) if self.process.pid is not None else None
+
+    def _seen(self) -> list[str]:
+        """What can be said of process and port, and what cannot."""
+        pid, port = self.process.pid, self.endpoint.port
+        whose = f"port {port} owned" if self._owns() else f"owner of port {port} not visible"
+        return ["process not known" if pid is None else f"process {pid}", whose]
 
     def _alive(self) -> None:
-        code = self.child.exit_code()
-        if code is not None:
-            raise NotInForce(f"it was ended by signal {-code}" if code < 0 else f"it ended with exit code {code}")
+        how = self.process.ended()
+        if how is not None:
+            raise NotInForce(f"it ended {how}".rstrip())
 
     def _client(self, knobs: KnobValues) -> tuple[Probe, Limits]:
         """A client that our broker accepted; tries again while it is not there yet."""
@@ -111,7 +140,7 @@ class Verifier:
                 probe = Probe(self.endpoint, self.deadline)
                 try:
                     # Before any word is exchanged: whoever else has the port may never answer.
-                    if owns(self.child.pid, port):
+                    if self._owns() is not False:
                         return probe, probe.hello()
                     probe.close()
                 except BaseException:

@@ -70,6 +70,9 @@ def _kind_words(kind: Any, info: FieldInfo) -> str:
     if get_origin(kind) is dict:
         return "must be a table"
     if get_origin(kind) is list:
+        least = any(getattr(bound, "min_length", 0) for bound in info.metadata)
+        return f"must be a list of texts in quotes{', not empty' if least else ''}"
+    if get_origin(kind) is list:
         return "must be a list of texts"
     words = {
         bool: "must be true or false",
@@ -176,12 +179,16 @@ def _as_list(word: str) -> object:
     return [part.strip() for part in word.split(",") if part.strip()]
 
 
+def _as_toml(word: str) -> object:
+    try:
+        return tomli.loads(f"value = {word}\n")["value"]
+    except (ValueError, RecursionError):
+        return word
+
+
 def _as_table(word: str) -> object:
     if word.startswith("{"):
-        try:
-            return tomli.loads(f"table = {word}\n")["table"]
-        except ValueError:
-            return word
+        return _as_toml(word)
     table: dict[str, object] = {}
     for part in filter(None, (part.strip() for part in word.split(","))):
         key, equals, value = part.partition("=")

@@ -17,10 +17,23 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
 
+class CommandSettings(Section):
+    """`[broker.command]`: programs with their arguments, run without a shell; an empty list: there is none."""
+
+    restart: list[str] = []
+    reload: list[str] = []
+    status: list[str] = []
+    """Exit code 0: the broker runs."""
+    log: list[str] = []
+    """Prints the broker's log; `{since}` becomes the moment from which on, in seconds since 1970."""
+    pid: list[str] = []
+    """Prints the PID of the broker, as this machine counts them."""
+
+
 class BrokerSettings(Section):
     """`[broker]`: which broker, and how long it may take."""
 
-    kind: Literal["managed", "remote"] = "managed"
+    kind: Literal["managed", "systemd", "command", "remote"] = "managed"
     mosquitto: Path | None = None
     """The program; None: found."""
     host: str = Field(
@@ -64,6 +77,16 @@ class BrokerSettings(Section):
     """Process of a broker that we do not manage; the managed broker's PID is our own to know. Also `MOSQUITTO_PID`."""
     tuner_config: Path | None = None
     """Knob file that a broker which we do not manage includes. Also `MOSQUITTO_TUNER_CONFIG`."""
+    main_config: Path | None = None
+    """Main config file of a broker that we do not manage."""
+    config_seen_as: Path | None = None
+    """What the broker calls the folder of `main_config`, where that differs: inside a container."""
+    unit: str = Field(
+        "mosquitto.service", max_length=255, pattern=r"^[A-Za-z0-9:_.@\\][A-Za-z0-9:_.@\\-]*$", description="the name of a unit"
+    )
+    systemctl: list[str] = Field(["systemctl"], min_length=1)
+    """The program that talks to systemd, with what has to stand before it (`sudo -n`)."""
+    command: CommandSettings = CommandSettings()
 
 
 class LoadSettings(Section):

@@ -73,6 +73,13 @@ class Child:
                         reaper.forget(self._popen.pid)
             return self._popen.returncode
 
+    def ended(self) -> str | None:
+        """How it ended, in words (`by signal 9`, `with exit code 3`); None while it runs."""
+        code = self.exit_code()
+        if code is None:
+            return None
+        return f"by signal {-code}" if code < 0 else f"with exit code {code}"
+
     def signal(self, number: int) -> None:
         """Sends a signal to the child alone, if it still runs."""
         with self._lock:
