@@ -72,8 +72,6 @@ def _kind_words(kind: Any, info: FieldInfo) -> str:
     if get_origin(kind) is list:
         least = any(getattr(bound, "min_length", 0) for bound in info.metadata)
         return f"must be a list of texts in quotes{', not empty' if least else ''}"
-    if get_origin(kind) is list:
-        return "must be a list of texts"
     words = {
         bool: "must be true or false",
         int: "must be a whole number",
