@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from brokertuner_tui.errors import TunerError
+from brokertuner_tui.errors import ConnectionFailed, TunerError
 from brokertuner_tui.knobs.catalogue import KnobValues, Value, Version
 from brokertuner_tui.mqtt.endpoint import Endpoint
 
@@ -60,6 +60,14 @@ class ApplyFailed(TunerError):
     def __init__(self, message: str, *, log: str = "", restored: Applied | None = None) -> None:
         self.log, self.restored = log, restored
         super().__init__(message)
+
+
+class BrokerUnavailable(ConnectionFailed):
+    """Nothing could be asked of the broker, or nobody knows what came of it: that says nothing about the knobs.
+
+    Only a broker that somebody else looks after (an agent on another host) raises it. What was in force may still be, or not;
+    `status` says so once it can be asked again.
+    """
 
 
 class Broker(Protocol):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-import psutil
-
-from brokertuner_tui.broker.interface import Applied, ApplyFailed, Broker
+from brokertuner_tui.broker.interface import Applied, ApplyFailed, Broker, BrokerUnavailable
 from brokertuner_tui.broker.kinds import make_broker
 from brokertuner_tui.config.settings import Settings
+from brokertuner_tui.connection.tracker import ConnectionStatus, Linked
 from brokertuner_tui.env.outcome import Outcome, PhaseName, Timings, Usage, Verdict
+from brokertuner_tui.env.usage import UsageGauge, open_gauge
+from brokertuner_tui.errors import UsageError
 from brokertuner_tui.knobs.catalogue import KnobValues, Value, Version, needs_restart
 from brokertuner_tui.telemetry.sampler import Sampler
 from brokertuner_tui.workload.builtin import BuiltinLoad
@@ -42,15 +43,6 @@ class _Interrupted(Exception):
         self.verdict, self.reason = verdict, reason
 
 
-@dataclass(frozen=True, slots=True)
-class _Counters:
-    """The broker's process at one moment, to take differences of."""
-
-    at: float
-    cpu_s: float
-    switches: int
-
-
 class Testbed:
     """Owns a broker, a load and the sampler. Used by one thread; `close` ends everything that was started.
 
@@ -68,7 +60,7 @@ class Testbed:
         self._profile = workload.at(0.0)
         self.broker: Broker = make_broker(settings.broker, folder / "broker")
         """Nothing is started before `open`."""
-        self.load: Load = _make_load(settings, folder)
+        self.load: Load = _make_load(settings, folder, self.broker)
         self._sampler: Sampler | None = None
 
     @property
@@ -86,6 +78,11 @@ class Testbed:
     def defaults(self) -> dict[str, Value]:
         """What trials are compared with (`Broker.baseline`)."""
         return self.broker.baseline
+
+    @property
+    def connection(self) -> ConnectionStatus | None:
+        """How the connection to whoever has the broker is; None where the broker is ours to touch."""
+        return self.broker.connection if isinstance(self.broker, Linked) else None
 
     def open(self, knobs: KnobValues | None = None) -> Applied:
         """Starts the broker with its baseline, `knobs` (some or all) put in, and the telemetry.
@@ -197,6 +194,8 @@ class Testbed:
             return self.apply(knobs)
         except ApplyFailed as error:
             raise _Interrupted(Verdict.FAILED, str(error)) from error
+        except BrokerUnavailable as error:
+            raise _Interrupted(Verdict.INCONCLUSIVE, str(error)) from error
 
     def _settle_s(self) -> float:
         """Queues need a few round trips to fill or drain before a window says what is typical."""
@@ -219,16 +218,21 @@ class Testbed:
             self._wait(seconds, interrupted)
             raise _Interrupted(Verdict.INCONCLUSIVE, str(error)) from error
 
-    def _wait(self, seconds: float, interrupted: Callable[[], bool]) -> float:
+    def _wait(self, seconds: float, interrupted: Callable[[], bool], gauge: UsageGauge | None = None) -> float:
         started = time.perf_counter()
         while (left := seconds - (time.perf_counter() - started)) > 0:
             if interrupted():
                 raise _Interrupted(Verdict.INCONCLUSIVE, _BY_OPERATOR)
             self._check_broker()
+            if gauge is not None:
+                gauge.poll()
             time.sleep(min(left, _POLL_S))
         return time.perf_counter() - started
 
     def _check_broker(self) -> None:
+        connection = self.connection
+        if connection is not None and not connection.state.usable:
+            raise _Interrupted(Verdict.INCONCLUSIVE, connection.last_error or f"{connection.name} cannot be reached")
         if self.broker.alive():
             return
         error = self.broker.status().error or "the broker is gone"
@@ -237,20 +241,28 @@ class Testbed:
         raise _Interrupted(verdict, error)
 
     def _measure(self, seconds: float, interrupted: Callable[[], bool]) -> tuple[Window, Usage]:
-        pid = self.broker.status().pid
         try:
             self.load.open_window()
-            before = _counters(pid)
-            self._wait(seconds, interrupted)
-            after = _counters(pid)
+            gauge = open_gauge(self.broker)
+            self._wait(seconds, interrupted, gauge)
+            usage = gauge.close()
             window = self.load.close_window()
         except LoadError as error:
             self._check_broker()
             raise _Interrupted(Verdict.INCONCLUSIVE, str(error)) from error
-        return window, _usage(pid, before, after)
+        return window, usage
 
 
-def _make_load(settings: Settings, folder: Path) -> Load:
+def _make_load(settings: Settings, folder: Path, broker: Broker) -> Load:
+    if settings.load.side == "agent":
+        from brokertuner_tui.broker.remote.broker import RemoteBroker
+        from brokertuner_tui.workload.remote import RemoteLoad
+
+        if not isinstance(broker, RemoteBroker):
+            raise UsageError("load.side = 'agent': is for a broker on another host (broker.kind = 'remote')")
+        if settings.load.generator != "builtin":
+            raise UsageError("load.side = 'agent': the agent's load is the built-in one (load.generator = 'builtin')")
+        return RemoteLoad(broker.link)
     if settings.load.generator == "emqtt_bench":
         return EmqttBenchLoad(folder / "load")
     return BuiltinLoad(folder / "load")
@@ -258,25 +270,3 @@ def _make_load(settings: Settings, folder: Path) -> Load:
 
 def _timed(outcome: Outcome, **seconds: float) -> Outcome:
     return replace(outcome, timings=replace(outcome.timings, **seconds))
-
-
-def _counters(pid: int | None) -> _Counters:
-    try:
-        process = psutil.Process(pid)
-        times, switches = process.cpu_times(), process.num_ctx_switches()
-    except psutil.Error:
-        return _Counters(time.perf_counter(), 0.0, 0)
-    return _Counters(time.perf_counter(), times.user + times.system, switches.voluntary + switches.involuntary)
-
-
-def _usage(pid: int | None, before: _Counters, after: _Counters) -> Usage:
-    elapsed = max(after.at - before.at, 1e-9)
-    try:
-        rss = psutil.Process(pid).memory_info().rss
-    except psutil.Error:
-        rss = 0
-    return Usage(
-        cpu_percent=max(0.0, 100 * (after.cpu_s - before.cpu_s) / elapsed),
-        rss_bytes=rss,
-        ctx_switches_per_s=max(0.0, (after.switches - before.switches) / elapsed),
-    )

@@ -123,6 +123,7 @@ _STEPS: Mapping[type[Event], Callable[[Model, Any], Model]] = {
     events.BrokerChanged: _broker_changed,
     events.BrokerTrouble: _trouble,
     events.LoadChanged: lambda model, event: replace(model, load=event),
+    events.ConnectionChanged: lambda model, event: replace(model, connection=event.connection),
     events.PinsChanged: lambda model, event: replace(model, pinned=event.pinned),
     events.ConfirmStep: lambda model, event: replace(model, confirming=event),
     events.Confirmed: lambda model, event: replace(model, confirmed=event, confirming=None),

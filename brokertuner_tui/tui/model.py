@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from brokertuner_tui.knobs.catalogue import NAMES, Value
 
 if TYPE_CHECKING:
+    from brokertuner_tui.connection.tracker import ConnectionStatus
     from brokertuner_tui.telemetry.sample import Sample
     from brokertuner_tui.tuning import events
     from brokertuner_tui.tuning.events import TrialFinished
@@ -116,6 +117,8 @@ class Model:
     load: events.LoadChanged | None = None
     applied: events.BrokerChanged | None = None
     trouble: events.BrokerTrouble | None = None
+    connection: ConnectionStatus | None = None
+    """To the agent that has the broker, at its last change of state; the sample's is younger."""
     """The broker is down because of this."""
     confirming: events.ConfirmStep | None = None
     confirmed: events.Confirmed | None = None
@@ -124,6 +127,11 @@ class Model:
     """Why the screen is about to close (empty: it is not)."""
     log: tuple[LogLine, ...] = ()
     """Newest first."""
+
+    @property
+    def agent(self) -> ConnectionStatus | None:
+        """The connection to the agent that has the broker; None where there is none."""
+        return (self.sample.connection if self.sample else None) or self.connection
 
     @property
     def profile(self) -> Profile | None:

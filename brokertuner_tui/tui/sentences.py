@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from brokertuner_tui.connection.tracker import ConnectionState
 from brokertuner_tui.env.outcome import Verdict
 from brokertuner_tui.knobs.catalogue import Value
 from brokertuner_tui.tui.format import compact, knob_value, milliseconds, per_second, percent, plural
@@ -174,6 +175,18 @@ def _load(event: events.LoadChanged, model: Model) -> LogLine:
     return LogLine(event.at, "!" if warning else "●", "warning" if warning else "quiet", event.message)
 
 
+def _connection(event: events.ConnectionChanged, model: Model) -> LogLine | None:
+    """Every attempt would be a line too many: the status line counts them."""
+    status, before = event.connection, model.connection
+    if status.state is ConnectionState.GIVEN_UP:
+        return LogLine(event.at, "✗", "worse", f"{status.name} was given up: {status.last_error}")
+    if status.state is ConnectionState.DISCONNECTED and (before is None or before.state.usable):
+        return LogLine(event.at, "!", "warning", f"{status.last_error}; tuning waits")
+    if status.state is ConnectionState.CONNECTED and (before is None or not before.state.usable):
+        return LogLine(event.at, "●", "quiet", f"connected to the agent at {status.name}")
+    return None
+
+
 def _pins(event: events.PinsChanged, model: Model) -> LogLine | None:
     added = [f"{name} at {knob_value(name, value)}" for name, value in event.pinned.items() if name not in model.pinned]
     moved = [
@@ -199,6 +212,7 @@ _WRITERS: Mapping[type[Event], Callable[[Any, Any], LogLine | None]] = {
     events.BrokerChanged: _broker,
     events.BrokerTrouble: _trouble,
     events.LoadChanged: _load,
+    events.ConnectionChanged: _connection,
     events.PinsChanged: _pins,
     events.Confirmed: _confirmed,
     events.Notice: _notice,

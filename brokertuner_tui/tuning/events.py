@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Literal
 
 from brokertuner_tui.broker.interface import Applied
+from brokertuner_tui.connection.tracker import ConnectionStatus
 from brokertuner_tui.env.outcome import Outcome, Verdict
 from brokertuner_tui.env.outcome import PhaseName as PhaseName
 from brokertuner_tui.knobs.catalogue import Value, Version
@@ -171,6 +172,13 @@ class LoadChanged(Event):
     profile: Profile
     restarts: int
     level: Level = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionChanged(Event):
+    """The connection to the agent that has the broker came into another state."""
+
+    connection: ConnectionStatus
 
 
 @dataclass(frozen=True, slots=True)

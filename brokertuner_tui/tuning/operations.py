@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from brokertuner_tui.broker.interface import Applied, ApplyFailed
+from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerUnavailable
 from brokertuner_tui.env.testbed import Testbed
 from brokertuner_tui.knobs.catalogue import KnobValues
 from brokertuner_tui.tuning import events
@@ -42,20 +42,38 @@ class Operations:
     def apply(self, knobs: KnobValues, why: str) -> bool:
         """Brings `knobs` into force; whether they are."""
         try:
+            self.change(knobs, why)
+        except (ApplyFailed, BrokerUnavailable):
+            return False
+        return True
+
+    def change(self, knobs: KnobValues, why: str) -> Applied:
+        """Brings `knobs` into force.
+
+        Raises:
+            ApplyFailed: they did not come into force; that was told.
+            BrokerUnavailable: nobody could be asked, or knows; that was told, too.
+        """
+        try:
             applied = self.testbed.apply(knobs)
         except ApplyFailed as error:
             self._tell(events.BrokerTrouble(time.time(), str(error), error.log, error.restored is not None))
-            return False
+            raise
+        except BrokerUnavailable as error:
+            self._tell(events.Notice(time.time(), f"{why}: {error}", "warning"))
+            raise
         self._changed(applied, why)
-        return True
+        return applied
 
-    def restart_broker(self, why: str) -> None:
+    def restart_broker(self, why: str) -> Applied:
         """Restarts the broker with the knobs in force.
 
         Raises:
             ApplyFailed: it does not come up any more.
         """
-        self._changed(self.testbed.restart_broker(), why)
+        applied = self.testbed.restart_broker()
+        self._changed(applied, why)
+        return applied
 
     def revive_broker(self, reason: str = "") -> None:
         """Brings a dead broker back with the knobs that were in force; nothing happens while it lives.
@@ -68,11 +86,18 @@ class Operations:
         reason = reason or self.testbed.broker.status().error or "the broker is gone"
         try:
             applied = self.testbed.restart_broker()
+        except BrokerUnavailable:
+            return  # the connection says so itself; it is tried again
         except ApplyFailed as error:
             self._tell(events.BrokerTrouble(time.time(), reason, error.log, False))
             raise
         self._tell(events.BrokerTrouble(time.time(), reason, "", True))
         self._changed(applied, "brought back")
+
+    def agent_is_away(self) -> bool:
+        """Whether whoever has the broker cannot be reached: nothing can be asked, and nothing is known."""
+        connection = self.testbed.connection
+        return connection is not None and not connection.state.usable
 
     def start_load(self) -> None:
         """Starts the load; one that does not start is told, and tried again by `check_load`."""

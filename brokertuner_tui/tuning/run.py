@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from brokertuner_tui.broker.interface import Applied, ApplyFailed
 from brokertuner_tui.config.settings import TuningSettings
+from brokertuner_tui.connection.tracker import ConnectionState, Linked
 from brokertuner_tui.env.outcome import Outcome, PhaseName, Verdict
-from brokertuner_tui.errors import TunerError
+from brokertuner_tui.errors import ConnectionFailed, TunerError
 from brokertuner_tui.knobs import codec, validation
 from brokertuner_tui.knobs.catalogue import KnobValues, changed
 from brokertuner_tui.tuning import commands, events, guard
@@ -23,6 +27,7 @@ if TYPE_CHECKING:  # importing the store imports SQLAlchemy
     from brokertuner_tui.tuning.recorder import Recorder
 
 _IDLE_S = 0.1
+_AWAY_S = 0.05
 _LIGHT = (commands.Pause, commands.Resume, commands.Step, commands.Pin, commands.Unpin)
 """Commands that touch neither broker nor load: obeyed in the middle of a trial, too."""
 
@@ -76,6 +81,8 @@ class Run:
                 break
             if self._state is State.PAUSED:
                 self._idle()
+            elif self._operations.agent_is_away() and not self._late():
+                self._await_agent()
             elif self._spent():
                 self._conclude()
             elif self._recorder.is_full:
@@ -92,8 +99,10 @@ class Run:
         return State(self._stop.state), reason, left
 
     def _spent(self) -> bool:
-        if self.trials >= self._budget:
-            return True
+        return self.trials >= self._budget or self._late()
+
+    def _late(self) -> bool:
+        """Whether a run that has to end in time has to end now."""
         if self._tuning.max_seconds is None or not self.trials:
             return False
         # What is still to come after this trial, so that the whole run ends in time.
@@ -116,6 +125,24 @@ class Run:
         reason = "the database is away, and no more fits into the spool"
         self._enter(State.PAUSED, reason)
         self._notice(f"paused: {reason}; tuning goes on by itself when the database is back", "warning")
+
+    def _await_agent(self) -> None:
+        """Nothing is measured and nothing is asked of the broker until its agent can be reached, or somebody says otherwise.
+
+        Raises:
+            ConnectionFailed: it was given up, and nobody sits here who could have it tried again.
+        """
+        while self._operations.agent_is_away() and not self._interrupted() and not self._late():
+            connection = self._testbed.connection
+            if connection is not None and connection.state is ConnectionState.GIVEN_UP:
+                reason = f"the connection was given up after {connection.attempts} attempts: {connection.last_error}"
+                if not self._keep_open:
+                    raise ConnectionFailed(reason)
+                return self._enter(State.PAUSED, reason)
+            if self._state is State.PAUSED:
+                return None
+            time.sleep(_AWAY_S)
+        return None
 
     # -- one trial -----------------------------------------------------------------------------------------------------
 
@@ -213,9 +240,13 @@ class Run:
                 self._learner.unpin(knob)
                 self._tell(events.PinsChanged(time.time(), self._learner.pinned))
             case commands.SetKnob(knob, value):
-                self._set(knob, value)
-            case commands.RestartBroker():
-                self._operations.restart_broker("restarted by the operator")
+                with contextlib.suppress(ApplyFailed):  # told by now
+                    self._set({knob: value})
+            case commands.SetKnobs(values, reply):
+                with contextlib.suppress(ApplyFailed):
+                    _answer(reply, lambda: self._set(values))
+            case commands.RestartBroker(reply):
+                _answer(reply, lambda: self._operations.restart_broker("restarted by the operator"))
             case commands.RestartLoad():
                 self._operations.restart_load()
             case commands.ApplyBest():
@@ -230,6 +261,8 @@ class Run:
         if self._state not in (State.PAUSED, State.STEPPING):
             return
         self._held = False
+        if isinstance(self._testbed.broker, Linked):
+            self._testbed.broker.retry_connection()
         if self.trials >= self._budget:
             self._budget = self.trials + self._tuning.total_timesteps
         self._enter(State.TUNING)
@@ -240,16 +273,19 @@ class Run:
         self._learner.pin(knob, validation.check(knob, current[knob] if value is None else value))
         self._tell(events.PinsChanged(time.time(), self._learner.pinned))
 
-    def _set(self, knob: str, value: object) -> None:
-        wanted = dict(self._operations.in_force or self._learner.default)
-        wanted[knob] = validation.check(knob, value)
-        if knob in self._learner.pinned:
-            self._pin(knob, wanted[knob])
+    def _set(self, values: Mapping[str, object]) -> Applied:
+        before = dict(self._operations.in_force or self._learner.default)
+        wanted = before | {knob: validation.check(knob, value) for knob, value in values.items()}
+        names = changed(before, wanted) or tuple(values)
+        for knob in names:
+            if knob in self._learner.pinned:
+                self._pin(knob, wanted[knob])
         for trap in guard.traps(wanted, self._testbed.profile, self._testbed.version):
-            if trap.knob == knob:
-                self._notice(f"{knob} = {trap.value}: {trap.reason}", "warning")
-        if self._operations.apply(wanted, f"{knob} set by the operator"):
-            self._learner.try_next(wanted)
+            if trap.knob in names:
+                self._notice(f"{trap.knob} = {trap.value}: {trap.reason}", "warning")
+        applied = self._operations.change(wanted, f"{', '.join(names)} set by the operator")
+        self._learner.try_next(wanted)
+        return applied
 
     def _apply_best(self) -> None:
         best = self._learner.best(self._testbed.profile)
@@ -295,6 +331,7 @@ class Run:
         self._tell(self.confirmation.event)
 
     def _measure(self, knobs: KnobValues) -> Outcome:
+        self._await_agent()
         self._operations.revive_broker()
         self._operations.check_load(1)
         return self._testbed.trial(knobs, on_phase=self._phase, interrupted=self._interrupted)
@@ -335,3 +372,15 @@ class Run:
 
     def _notice(self, message: str, level: Level) -> None:
         self._tell(events.Notice(time.time(), message, level))
+
+
+def _answer(reply: commands.Reply | None, action: Callable[[], Applied]) -> None:
+    """Does it, and says what came of it to whoever asked."""
+    try:
+        applied = action()
+    except TunerError as error:
+        if reply is not None:
+            reply(error)
+        raise
+    if reply is not None:
+        reply(applied)

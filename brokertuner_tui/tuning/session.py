@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from brokertuner_tui.broker.kinds import make_broker
 from brokertuner_tui.config.settings import Settings
+from brokertuner_tui.connection.tracker import Linked
 from brokertuner_tui.env.presets import make_preset
 from brokertuner_tui.env.testbed import Testbed
 from brokertuner_tui.errors import TunerError
@@ -73,6 +74,11 @@ class TuningSession:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
+    @property
+    def testbed(self) -> Testbed | None:
+        """Broker, load and telemetry, to look at (never to change: `send` does that); None before `RunStarted`."""
+        return self._testbed
+
     # -- the thread ----------------------------------------------------------------------------------------------------
 
     def _main(self) -> None:
@@ -107,6 +113,8 @@ class TuningSession:
         )
         run = self._recorder.begin(program, version, pinned)
         self._testbed = testbed = Testbed(self._settings, self._workload, self._recorder.folder)
+        if isinstance(testbed.broker, Linked):
+            testbed.broker.watch_connection(lambda status: self._tell(events.ConnectionChanged(time.time(), status)))
         applied = testbed.open(pinned)
         testbed.sampler.subscribe(lambda sample: self._tell(events.Sampled(time.time(), sample)))
         self._tell(

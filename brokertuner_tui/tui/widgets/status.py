@@ -9,7 +9,7 @@ from textual.widget import Widget
 
 from brokertuner_tui.tui import ink
 from brokertuner_tui.tui.format import clock, plural, version_text
-from brokertuner_tui.tui.ink import BEST, BOLD, QUIET, line
+from brokertuner_tui.tui.ink import BEST, BOLD, QUIET, WORSE, line
 from brokertuner_tui.tui.model import Model
 
 _BADGES = {
@@ -56,8 +56,26 @@ def status_line(model: Model, now: float, width: int) -> Content:
     return Content(" ") + whole.truncate(room, ellipsis=True, pad=True) + " "
 
 
+def _agent_is_well(model: Model, now: float) -> list[Content]:
+    status = model.agent
+    if status is None or status.state != "connected" or status.last_heartbeat is None:
+        return []
+    return [line((f"agent ● {max(0.0, now - status.last_heartbeat):.0f} s", QUIET))]
+
+
+def _agent_is_not(model: Model, now: float) -> list[Content]:
+    """What is wrong with the connection to the agent that has the broker, how often it was tried, what was heard last."""
+    status = model.agent
+    if status is None or status.state == "connected":
+        return []
+    word = {"degraded": "is slow", "given up": "was given up"}.get(status.state, f"is away: attempt {status.attempts}")
+    soon = f", next in {status.next_attempt_s:.0f} s" if status.next_attempt_s else ""
+    beat = "none" if status.last_heartbeat is None else f"{max(0.0, now - status.last_heartbeat):.0f} s ago"
+    return [line((f"○ agent {word}{soon}", WORSE)), line(("last heartbeat ", QUIET), beat)]
+
+
 def _doing(model: Model, now: float, width: int) -> list[Content]:
-    parts = []
+    parts = _agent_is_not(model, now)
     if model.points or model.phase:
         number = model.phase.trial if model.phase else model.points[-1].trial
         if model.state == "confirming":
@@ -101,7 +119,7 @@ def _phase(model: Model, now: float, width: int) -> Content:
 
 def _context(model: Model, now: float, filled: bool) -> list[Content]:
     quiet = "" if filled else QUIET
-    parts: list[Content] = []
+    parts = _agent_is_well(model, now)
     run = model.run
     if run is not None:
         kind = f"mosquitto {version_text(run.version)} {run.broker_kind}"

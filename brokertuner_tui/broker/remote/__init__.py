@@ -1,0 +1,1 @@
+"""A broker on another host, driven through the brokertuner-tui agent there."""
