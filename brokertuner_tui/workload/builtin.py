@@ -35,11 +35,12 @@ class BuiltinLoad:
     Args:
         log_dir: where the process writes its log (nothing, normally).
         topic_prefix: what the names of its topics begin with.
+        late_acks: see `generator.link.Peer`.
     """
 
-    def __init__(self, log_dir: Path, topic_prefix: str = TOPIC_PREFIX) -> None:
+    def __init__(self, log_dir: Path, topic_prefix: str = TOPIC_PREFIX, *, late_acks: bool = False) -> None:
         self._log_path = log_dir / "generator.log"
-        self._topic_prefix = topic_prefix
+        self._topic_prefix, self._late_acks = topic_prefix, late_acks
         # Names of clients and topics: one generator that takes another's place takes over its sessions.
         self.token = secrets.token_hex(4)
         self._child: Child | None = None
@@ -90,8 +91,8 @@ class BuiltinLoad:
         threading.Thread(target=self._read, args=(ours,), name="load-reader", daemon=True).start()
         try:
             # Who we are goes over the socket, not on the command line, where every user could read it.
-            names: dict[str, Any] = {"token": self.token, "prefix": self._topic_prefix}
-            self._ask("start", _START_S, profile=profile.as_dict(), endpoint=endpoint.as_dict(), **names)
+            more: dict[str, Any] = {"token": self.token, "prefix": self._topic_prefix, "late_acks": self._late_acks}
+            self._ask("start", _START_S, profile=profile.as_dict(), endpoint=endpoint.as_dict(), **more)
         except LoadError as error:
             self.stop()
             self._error = str(error)

@@ -53,9 +53,12 @@ class Peer:
     address: Any
     """What `socket.connect` takes for this family."""
     stack: Stack
+    late_acks: bool = False
+    """Whether subscribers acknowledge like those with steady traffic, however sparse theirs is: Linux acknowledges what comes
+    after a pause of 0.2 s at once, and Nagle's algorithm at the broker then never shows."""
 
     @classmethod
-    def find(cls, endpoint: Endpoint) -> Peer:
+    def find(cls, endpoint: Endpoint, *, late_acks: bool = False) -> Peer:
         """The broker at `endpoint`; IPv4 before IPv6, because Mosquitto listens there wherever it listens.
 
         Raises:
@@ -70,7 +73,7 @@ class Peer:
         except OSError as error:
             raise ValueError(f"{endpoint.host}: {error.strerror or error}") from error
         family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
-        return cls(endpoint, family, address, stack)
+        return cls(endpoint, family, address, stack, late_acks)
 
 
 class Link:

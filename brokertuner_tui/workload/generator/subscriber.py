@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from typing import Protocol
 
@@ -79,6 +80,8 @@ class Subscriber(Link):
             scanner.feed(data)
         else:
             self.lost("closed by the broker")
+        if self.peer.late_acks and self.sock is not None:
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
 
     def _read_large(self, sock: Stream) -> None:
         count = sock.recv_into(_SKIP_BUFFER)

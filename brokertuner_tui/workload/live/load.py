@@ -62,7 +62,7 @@ class LiveLoad:
     def __init__(self, folder: Path, settings: LiveSettings, read_sys: Callable[[], SysRates] | None = None) -> None:
         self._folder, self._settings = folder, settings
         self._levels = probe.qos_levels(settings)
-        self._probe = BuiltinLoad(folder, settings.probe_topic)
+        self._probe = BuiltinLoad(folder, settings.probe_topic, late_acks=True)
         self._given_sys = read_sys
         self._own_sys: SysTopics | None = None
         self._lock = threading.Lock()
@@ -210,8 +210,8 @@ class LiveLoad:
         with self._lock:
             silent = self._publications.silent(time.monotonic())
         others = None if silent else self._others_packets_per_s
-        if others is None and not silent:
-            return
+        if others is None and not silent and self._settings.probe_share < 1:
+            return  # until it is known, the least
         rate = probe.fitting_rate(self._settings, others, self._rate)
         if rate != self._rate:
             self._probe.change(probe.profile(self._settings, rate))
