@@ -21,8 +21,10 @@ from brokertuner_tui.service.gate import LOOPBACK, GateRules, is_loopback
 from brokertuner_tui.service.hosted import Hosted
 from brokertuner_tui.service.journal import Journal
 from brokertuner_tui.service.stream import Streams
+from brokertuner_tui.service.tuned import TunedHost
 from brokertuner_tui.store.errors import StoreError
 from brokertuner_tui.store.lock import WriterLock
+from brokertuner_tui.workload.profile import Workload
 
 _log = logging.getLogger(__name__)
 FOLDER = "service"
@@ -60,6 +62,7 @@ def serve(
     settings: Settings,
     save_dir: Path,
     *,
+    tune: Workload | None = None,
     stopped: Callable[[], bool],
     started: Callable[[Started], None],
     min_interval_s: float = 1.0,
@@ -67,6 +70,7 @@ def serve(
     """Serves until `stopped` says so; a managed broker is ended then, others go on.
 
     Args:
+        tune: run a tuning session under this workload, too.
         started: called once, when the service answers.
         min_interval_s: from one change of the broker to the next.
 
@@ -85,10 +89,16 @@ def serve(
         journal = Journal(folder)
         sock = server.listen(service.host, service.port)
         stack.callback(sock.close)
-        host = AloneHost(settings.broker, folder)
-        stack.callback(host.close)
-        applied = host.open(journal.last_good())
-        _log.info("the broker runs: %s on %s, PID %d", host.program, host.endpoint, applied.pid)
+        host: Hosted
+        if tune is not None:
+            host = tuned = TunedHost(settings, tune, save_dir)
+            stack.callback(tuned.close)
+            tuned.open(stopped)
+        else:
+            host = alone = AloneHost(settings.broker, folder)
+            stack.callback(alone.close)
+            alone.open(journal.last_good())
+        _log.info("the broker runs: %s on %s, PID %s", host.program, host.endpoint, host.status().pid)
         changes = Changes(host, journal, interval_s=min_interval_s)
         stack.callback(changes.close)
         changes.resolve()

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from brokertuner_tui.broker.interface import Applied
+from brokertuner_tui.errors import TunerError
 from brokertuner_tui.knobs.catalogue import Value
+
+Reply = Callable[[Applied | TunerError], None]
+"""Told what came of a command, by the session's thread, briefly; never when the session ends first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +53,18 @@ class SetKnob:
 
 
 @dataclass(frozen=True, slots=True)
+class SetKnobs:
+    """Bring several values into force now, in one change; as `SetKnob` otherwise."""
+
+    values: Mapping[str, Value]
+    reply: Reply | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RestartBroker:
     """Restart the broker with the knobs in force."""
+
+    reply: Reply | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,4 +93,6 @@ class Stop:
     state: Literal["completed", "cancelled"] = "cancelled"
 
 
-Command = Pause | Resume | Step | Pin | Unpin | SetKnob | RestartBroker | RestartLoad | ApplyBest | ApplyDefaults | Stop
+Command = (
+    Pause | Resume | Step | Pin | Unpin | SetKnob | SetKnobs | RestartBroker | RestartLoad | ApplyBest | ApplyDefaults | Stop
+)

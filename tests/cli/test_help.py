@@ -17,6 +17,7 @@ COMMANDS = [
     ["evaluate"],
     ["knobs"],
     ["workload"],
+    ["serve"],
     ["runs"],
     ["runs", "list"],
     ["runs", "show"],
@@ -31,7 +32,7 @@ def test_no_arguments_is_help(tmp_path: Path) -> None:
     ended = run(tmp_path)
     assert ended.returncode == 0
     assert ended.stdout == run(tmp_path, "--help").stdout
-    for name in ("launch", "train", "evaluate", "knobs", "workload", "runs", "config", "paths"):
+    for name in ("launch", "train", "evaluate", "knobs", "workload", "runs", "config", "paths", "serve"):
         assert f"\n  {name} " in ended.stdout
     assert "..." not in ended.stdout.partition("Commands:")[2]  # every command's sentence fits
 

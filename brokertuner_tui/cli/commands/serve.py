@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from brokertuner_tui.cli.options import ConfigFile, Mosquitto, SaveDir
+from brokertuner_tui.cli.options import ConfigFile, Mosquitto, Pins, Preset, SaveDir, WorkloadFile, WorkloadName
 from brokertuner_tui.errors import TunerError, UsageError
 
 
@@ -25,24 +25,36 @@ def serve(
     ] = None,
     tls_cert: Annotated[Path | None, typer.Option("--tls-cert", metavar="FILE", help="Certificate and chain, PEM.")] = None,
     tls_key: Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help="The certificate's key, PEM.")] = None,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Run a tuning session, too; it pauses when its trials are spent.")
+    ] = False,
+    workload: WorkloadName = None,
+    workload_file: WorkloadFile = None,
+    preset: Preset = None,
+    pin: Pins = None,
     mosquitto: Mosquitto = None,
     save_dir: SaveDir = None,
     config: ConfigFile = None,
 ) -> None:
-    """Serve one broker over HTTP: for other systems, and as the agent of a tuner on another host.
+    """Serve one broker over HTTP, to other systems and tuners.
 
     Clients need the token. They may look; with --allow-changes they may change.
     """
     from brokertuner_tui.cli import output, settings
     from brokertuner_tui.cli.logs import to_stderr
     from brokertuner_tui.cli.signals import StopSignals
+    from brokertuner_tui.config.workloads import get_workload
 
     host, port = _split(listen) if listen is not None else (None, None)
     loaded = settings.load(
         config=config,
         save_dir=save_dir,
         mosquitto=mosquitto,
+        workload_file=workload_file,
         more={
+            "load.workload": workload,
+            "tuning.preset": preset,
+            "tuning.pin": pin,
             "broker.kind": broker,
             "service.host": host,
             "service.port": port,
@@ -52,6 +64,7 @@ def serve(
             "service.tls_key": tls_key,
         },
     )
+    chosen = get_workload(loaded, loaded.settings.load.workload) if tune else None
     try:
         from brokertuner_tui.service import run
     except ImportError as error:
@@ -64,7 +77,13 @@ def serve(
         output.say(f"serving {told.broker} at {told.url}; the token {made} in {told.token_file}{changes}")
 
     with StopSignals() as signals:
-        run.serve(loaded.settings, settings.save_dir_of(loaded), stopped=lambda: signals.received is not None, started=started)
+        run.serve(
+            loaded.settings,
+            settings.save_dir_of(loaded),
+            tune=chosen,
+            stopped=lambda: signals.received is not None,
+            started=started,
+        )
     output.say("ended")
     # TERM is how a service is ended: nothing went wrong. Ctrl-C says what it says everywhere.
     raise typer.Exit(signals.exit_code if signals.received == signal.SIGINT else 0)
