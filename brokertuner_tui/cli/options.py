@@ -15,6 +15,14 @@ UnusedSaveDir = Annotated[Path | None, typer.Option("--save-dir", metavar="DIR",
 Mosquitto = Annotated[
     Path | None, typer.Option("--mosquitto", metavar="PATH", help="The mosquitto program (default: the system's).")
 ]
+Broker = Annotated[
+    str | None,
+    typer.Option(
+        "--broker",
+        metavar="KIND|URL",
+        help="managed (our own), systemd, command (see [broker] in the config), or an agent's URL: https://host:8080.",
+    ),
+]
 WorkloadFile = Annotated[
     Path | None, typer.Option("--workload-file", metavar="FILE", help="TOML with [workload.NAME] tables of your own.")
 ]

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from brokertuner_tui.cli.boundary import without_secrets
+from brokertuner_tui.errors import UsageError
+
 if TYPE_CHECKING:
     from brokertuner_tui.config.load import Loaded
 
@@ -17,17 +20,33 @@ def load(
     mosquitto: Path | None = None,
     workload_file: Path | None = None,
     seed: int | None = None,
+    broker: str | None = None,
     more: Mapping[str, object] | None = None,
 ) -> Loaded:
     """The settings in force; `more` has the command's own flags by dotted key, None where one was not typed.
 
+    Args:
+        broker: what `--broker` says: a kind, or the URL of an agent.
+
     Raises:
-        ConfigError: a file, a variable or a flag says something that is not allowed.
+        UsageError: a file, a variable or a flag says something that is not allowed.
     """
     from brokertuner_tui.config.load import load_settings
 
     typed: dict[str, object] = {"store.save_dir": save_dir, "broker.mosquitto": mosquitto, "seed": seed, **(more or {})}
+    typed |= _broker(broker)
     return load_settings(config_file=config, workload_file=workload_file, overrides=typed)
+
+
+def _broker(text: str | None) -> dict[str, object]:
+    """`--broker` as settings."""
+    if text is None:
+        return {}
+    if text.startswith(("http://", "https://")):
+        return {"broker.kind": "remote", "broker.url": text}
+    if text not in (kinds := ("managed", "systemd", "command")):
+        raise UsageError(f"--broker {without_secrets(text)}: must be {', '.join(kinds)}, or an agent's URL (https://host:8080)")
+    return {"broker.kind": text}
 
 
 def save_dir_of(loaded: Loaded) -> Path:

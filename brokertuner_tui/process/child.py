@@ -14,12 +14,20 @@ from pathlib import Path
 from brokertuner_tui.process import reaper
 from brokertuner_tui.process.identity import Identity
 
+_SECRETS = ("BROKERTUNER_BROKER_PASSWORD",)
+
+
+def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` without passwords: who starts a broker or a load tells it what it needs in other ways."""
+    return {name: value for name, value in environ.items() if name not in _SECRETS}
+
 
 class Child:
     """A running child. Whoever made it ends it; if this process is killed, the reaper does. Any thread may ask and signal.
 
     Args:
         argv: program and arguments; no shell.
+        env: its environment; None: ours. Passwords are left out.
         log_path: where its standard output and error are appended.
         pass_fds: descriptors that it inherits.
 
@@ -42,7 +50,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=dict(env) if env is not None else None,
+                env=without_secrets(os.environ if env is None else env),
                 cwd=cwd,
                 pass_fds=pass_fds,
                 # Its own session: the terminal's hang-up must not reach it, SIGHUP would make Mosquitto reload.

@@ -102,6 +102,15 @@ def _refuse(profile: Profile) -> None:
         )
 
 
+def _refuse_login(endpoint: Endpoint) -> None:
+    if endpoint.username is not None or endpoint.password is not None:
+        raise LoadError(
+            "emqtt_bench takes a password on its command line only, where everybody can read it: use the built-in load"
+        )
+    if endpoint.tls is not None or endpoint.transport != "tcp":
+        raise LoadError(f"emqtt_bench is only used on plain TCP, not for {endpoint}: use the built-in load")
+
+
 def interval_ms(profile: Profile) -> int:
     """Whole milliseconds between two messages of one publisher; 0 in a closed loop."""
     return max(1, round(1000 * profile.publishers / profile.rate)) if profile.rate > 0 else 0
@@ -191,6 +200,7 @@ class EmqttBenchLoad:
         self.stop()
         self._profile, self._endpoint, self._error = profile, endpoint, ""
         try:
+            _refuse_login(endpoint)
             self._launch(profile, endpoint.host, endpoint.port)
         except LoadError as error:
             self.stop()

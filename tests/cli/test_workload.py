@@ -108,7 +108,7 @@ def test_no_broker_there(home: Path) -> None:
         port = taken.getsockname()[1]
         ended = run(home, "workload", "fanout", "--duration", "1", "--json", "--port", str(port))
     assert ended.returncode == 3
-    assert error_of(ended) == f"the broker at 127.0.0.1:{port} does not answer: nothing listens on port {port}"
+    assert error_of(ended) == f"the broker at mqtt://127.0.0.1:{port} does not answer: nothing listens on port {port}"
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from brokertuner_tui.cli.options import ConfigFile, Device, Json, Mosquitto, Preset, SaveDir, Seed, WorkloadFile, WorkloadName
+from brokertuner_tui.cli.options import (
+    Broker,
+    ConfigFile,
+    Device,
+    Json,
+    Mosquitto,
+    Preset,
+    SaveDir,
+    Seed,
+    WorkloadFile,
+    WorkloadName,
+)
 from brokertuner_tui.errors import UsageError
 
 
@@ -25,6 +36,7 @@ def evaluate(
     preset: Preset = None,
     device: Device = None,
     seed: Seed = None,
+    broker: Broker = None,
     mosquitto: Mosquitto = None,
     config: ConfigFile = None,
     save_dir: SaveDir = None,
@@ -45,6 +57,7 @@ def evaluate(
         mosquitto=mosquitto,
         workload_file=workload_file,
         seed=seed,
+        broker=broker,
         more={
             "tuning.max_steps": max_steps,
             "load.workload": workload,

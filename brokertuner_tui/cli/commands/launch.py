@@ -8,7 +8,18 @@ import sys
 import typer
 
 from brokertuner_tui.cli import output
-from brokertuner_tui.cli.options import ConfigFile, Device, Mosquitto, Pins, Preset, SaveDir, Seed, WorkloadFile, WorkloadName
+from brokertuner_tui.cli.options import (
+    Broker,
+    ConfigFile,
+    Device,
+    Mosquitto,
+    Pins,
+    Preset,
+    SaveDir,
+    Seed,
+    WorkloadFile,
+    WorkloadName,
+)
 from brokertuner_tui.errors import UsageError
 
 
@@ -18,6 +29,7 @@ def launch(
     preset: Preset = None,
     pin: Pins = None,
     save_dir: SaveDir = None,
+    broker: Broker = None,
     mosquitto: Mosquitto = None,
     config: ConfigFile = None,
     seed: Seed = None,
@@ -40,6 +52,7 @@ def launch(
         mosquitto=mosquitto,
         workload_file=workload_file,
         seed=seed,
+        broker=broker,
         more={"load.workload": workload, "tuning.preset": preset, "tuning.pin": pin, "agent.device": device},
     )
     chosen = get_workload(loaded, loaded.settings.load.workload)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from brokertuner_tui.cli.options import (
+    Broker,
     ConfigFile,
     Device,
     Json,
@@ -36,6 +37,7 @@ def train(
     save_freq: Annotated[int | None, typer.Option("--save-freq", metavar="N", help="Trials between two checkpoints.")] = None,
     device: Device = None,
     seed: Seed = None,
+    broker: Broker = None,
     mosquitto: Mosquitto = None,
     config: ConfigFile = None,
     json: Json = False,
@@ -56,6 +58,7 @@ def train(
         mosquitto=mosquitto,
         workload_file=workload_file,
         seed=seed,
+        broker=broker,
         more={
             "tuning.total_timesteps": total_timesteps,
             "tuning.max_seconds": max_seconds,
