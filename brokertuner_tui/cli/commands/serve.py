@@ -58,7 +58,7 @@ def serve(
             "broker.kind": broker,
             "service.host": host,
             "service.port": port,
-            "service.allow_changes": allow_changes,
+            "service.allow_changes": allow_changes or None,  # a flag that was not typed is False here, not None
             "service.token_file": token_file,
             "service.tls_cert": tls_cert,
             "service.tls_key": tls_key,
