@@ -63,9 +63,13 @@ class Postgres:
 
     def execute(self, statement: str, url: str | None = None) -> list[Any]:
         """Runs a statement outside of any store; gives its rows."""
-        with psycopg.connect(url or self.url(), autocommit=True, connect_timeout=10) as connection:
+        with self.connect(url or self.url()) as connection:
             cursor = connection.execute(statement.encode())
             return list(cursor.fetchall()) if cursor.description else []
+
+    def connect(self, url: str) -> psycopg.Connection[Any]:
+        """A connection that commits every statement."""
+        return psycopg.connect(url, autocommit=True, connect_timeout=10)
 
     def start(self) -> None:
         """Starts it and waits until it lets clients in."""

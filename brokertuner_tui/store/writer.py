@@ -24,7 +24,7 @@ from sqlalchemy.exc import (
 from brokertuner_tui.store import change as changes
 from brokertuner_tui.store.change import Change
 from brokertuner_tui.store.engine import speaking, words
-from brokertuner_tui.store.errors import StoreError
+from brokertuner_tui.store.errors import StoreError, WriterElsewhere
 from brokertuner_tui.store.postgres import Link
 from brokertuner_tui.store.spool import Spool
 
@@ -136,6 +136,8 @@ class SpoolingWriter:
         self._news = threading.Condition()
         self._stopping = False
         self._away_since: float | None = None
+        self._taken = False
+        """Away since another session writes there."""
         self._thread = threading.Thread(target=self._main, name="store", daemon=True)
         self._thread.start()
 
@@ -221,12 +223,17 @@ class SpoolingWriter:
 
     def _lost(self, error: Exception) -> None:
         self._link.drop()
+        taken = isinstance(error, WriterElsewhere)
         with self._news:
-            first, self._away_since = self._away_since is None, self._away_since or time.monotonic()
+            known, self._taken = self._away_since is not None and taken is self._taken, taken
+            self._away_since = self._away_since or time.monotonic()
             self._news.notify_all()
-            if self._stopping or not first:
+            if self._stopping or known:
                 log.debug("the database is still away: %s", error)
                 return
+        if taken:
+            self._say(f"results are kept on this machine for now: {error}", "warning")
+            return
         why = words(error) if isinstance(error, SQLAlchemyError) else str(error)
         self._say(f"{self._link.where} is away; results are kept on this machine until it is back: {why}", "warning")
 
