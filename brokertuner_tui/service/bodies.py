@@ -1,9 +1,11 @@
-"""Reads a request's JSON strictly: what JSON leaves open (NaN, a key twice) is an error that names the field."""
+"""Reads a request's JSON strictly: what JSON leaves open (a key twice) is an error that names the field.
+
+NaN and the infinities, which Python's parser lets in, are no value that any field may have.
+"""
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,8 +17,6 @@ from brokertuner_tui.knobs.validation import KnobError, check, get_knob
 from brokertuner_tui.service.errors import ApiError
 from brokertuner_tui.workload import limits
 from brokertuner_tui.workload.profile import Profile
-
-_DEEPEST = 20
 
 
 class _Twice(ValueError):
@@ -45,7 +45,7 @@ async def json_object(request: Request, *, may_be_empty: bool = False) -> dict[s
     if kind != "application/json":
         raise ApiError(415, "media_type", "the body must be JSON: Content-Type: application/json", field="Content-Type")
     try:
-        value = json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_real)
+        value = json.loads(data.decode(), object_pairs_hook=_unique)
     except _Twice as twice:
         raise wrong(f"{twice.key} stands twice", twice.key) from None
     except RecursionError:
@@ -136,17 +136,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise _Twice(_short(key))
         found[key] = value
     return found
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no number of JSON")
-
-
-def _real(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text[:40]} is too large")
-    return value
 
 
 def _words(name: str) -> str:
