@@ -136,14 +136,23 @@ class AgentHttp:
                     socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def _take(self) -> http.client.HTTPConnection:
+        """A kept connection, or a new one.
+
+        Raises:
+            Lost: a kept connection was closed by the other end: a new one is the link's to make, when it is due.
+        """
         with self._lock:
-            while self._idle:
-                connection, since = self._idle.pop()
-                if time.monotonic() - since < _IDLE_S and not _has_ended(connection):
-                    break
-                connection.close()
-            else:
-                connection = self._new()
+            connection = None
+            while self._idle and connection is None:
+                kept, since = self._idle.pop()
+                if time.monotonic() - since >= _IDLE_S:
+                    kept.close()
+                elif _has_ended(kept):
+                    kept.close()
+                    raise Lost(f"the agent at {self.target} cannot be reached: the connection was cut")
+                else:
+                    connection = kept
+            connection = connection or self._new()
             self._busy.add(connection)
         return connection
 

@@ -93,8 +93,9 @@ class ConnectionTracker:
         self._failures = self._attempts = self._total = 0
         self._due_at = clock()
         self._earliest = clock()
-        """The last attempt and the shortest interval after it: kept through a success, so that a connection that breaks
-        as soon as it stands is not made anew without end."""
+        """When the next attempt may begin at the earliest: of a success, too, so that a connection that breaks as soon as it
+        stands is not made anew without end."""
+        self._begun_at = clock()
         self._beat_at: float | None = None
         self._beat_wall: float | None = None
         self._error = ""
@@ -123,7 +124,8 @@ class ConnectionTracker:
                 raise RuntimeError(f"no attempt is due: {self._state}")
             self._attempts += 1
             self._total += 1
-            self._earliest = self._clock() + self._wait_s(self._failures + 1)
+            self._begun_at = self._clock()
+            self._earliest = self._begun_at + self._wait_s(self._failures + 1)
             told = self._enter(ConnectionState.CONNECTING)
         told()
 
@@ -134,6 +136,7 @@ class ConnectionTracker:
                 return
             self._failures = self._attempts = 0
             self._error = ""
+            self._earliest = self._begun_at + self._wait_s(1)
             told = self._heard("")
         told()
 

@@ -258,6 +258,10 @@ class RemoteBroker:
                 self._wait_for_turn(answer, deadline)
                 known = False
                 continue
+            if answer.status == 504 or answer.data.get("state") == "under_way":  # it goes on there
+                if time.monotonic() < deadline:
+                    continue
+                raise BrokerUnavailable(f"the agent at {self.link.target}: a change has not ended yet")
             self._pending = None
             return self._result(change, answer)
 
