@@ -122,6 +122,8 @@ class Engine:
         ledger.flush()
         if crew.counts_deliveries:
             self._refill(now, crew)
+            if self._hot and self._open and not self._closing:
+                return now  # nothing else may wake us: all that was under way has come
         return _NEVER
 
     def _pump(self) -> None:
