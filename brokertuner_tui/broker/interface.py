@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from brokertuner_tui.errors import ConnectionFailed, TunerError
 from brokertuner_tui.knobs.catalogue import KnobValues, Value, Version
@@ -49,6 +49,8 @@ class BrokerStatus:
     """Verified to be in force; None while nothing is."""
     last_applied: Applied | None
     error: str = ""
+    outside: bool = False
+    """With `failed`: somebody ended or restarted it; that says nothing about the knobs."""
 
 
 class ApplyFailed(TunerError):
@@ -65,8 +67,8 @@ class ApplyFailed(TunerError):
 class BrokerUnavailable(ConnectionFailed):
     """Nothing could be asked of the broker, or nobody knows what came of it: that says nothing about the knobs.
 
-    Only a broker that somebody else looks after (an agent on another host) raises it. What was in force may still be, or not;
-    `status` says so once it can be asked again.
+    Only a broker that somebody else looks after (an agent on another host, an init system) raises it. What was in force may
+    still be, or not; `status` says so once it can be asked again.
     """
 
 
@@ -129,3 +131,17 @@ class Broker(Protocol):
 
     def stop(self) -> None:
         """Ends a broker of our own (TERM, a deadline, KILL); lets go of another, which goes on. May be called again."""
+
+
+@runtime_checkable
+class Tended(Protocol):
+    """A broker that somebody else looks after, too: who sees it gone must not start it at once."""
+
+    def revive(self) -> Applied:
+        """Brings it back by as little as possible: takes over the new process where somebody has restarted it, waits for one
+        that is about to come back, else restarts it once.
+
+        Raises:
+            BrokerUnavailable: somebody stopped it on purpose.
+            ApplyFailed: it did not come up.
+        """

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from brokertuner_tui.broker.find import find_mosquitto
 from brokertuner_tui.broker.interface import Broker
 from brokertuner_tui.broker.managed import ManagedBroker
 from brokertuner_tui.config.credentials import endpoint_of
 from brokertuner_tui.config.settings import BrokerSettings
+from brokertuner_tui.errors import UsageError
+
+if TYPE_CHECKING:  # each costs a few milliseconds that only its kind needs
+    from brokertuner_tui.broker.external import ExternalBroker
+    from brokertuner_tui.broker.service import Service
 
 
 def make_broker(settings: BrokerSettings, folder: Path) -> Broker:
@@ -22,6 +28,8 @@ def make_broker(settings: BrokerSettings, folder: Path) -> Broker:
     """
     if settings.kind == "remote":
         return _remote(settings)
+    if settings.kind != "managed":
+        return external_broker(settings)
     return ManagedBroker(
         find_mosquitto(settings.mosquitto),
         folder,
@@ -29,6 +37,51 @@ def make_broker(settings: BrokerSettings, folder: Path) -> Broker:
         extra_conf=settings.extra_conf,
         restart_stable_s=settings.broker_restart_stable_sec,
         reload_stable_s=settings.broker_reload_stable_sec,
+    )
+
+
+def external_broker(settings: BrokerSettings) -> ExternalBroker:
+    """The broker that a unit, or the operator's commands, run; nothing is asked or touched yet.
+
+    Raises:
+        UsageError: the settings name no such broker.
+    """
+    from brokertuner_tui.broker.external import ExternalBroker
+    from brokertuner_tui.paths import state_dir
+
+    typed = settings.model_fields_set
+    return ExternalBroker(
+        _service(settings),
+        state_dir() / "originals",
+        lambda host, port: endpoint_of(settings, host=host, port=port),
+        knob_file=settings.tuner_config,
+        host=settings.host if "host" in typed else None,
+        port=settings.port or None,
+        program=settings.mosquitto,
+        restart_stable_s=settings.broker_restart_stable_sec,
+        reload_stable_s=settings.broker_reload_stable_sec,
+    )
+
+
+def _service(settings: BrokerSettings) -> Service:
+    if settings.kind == "systemd":
+        from brokertuner_tui.broker.systemd import SystemdService
+
+        return SystemdService(settings.unit, settings.systemctl, pid=settings.mosquitto_pid, main_config=settings.main_config)
+    if settings.kind != "command":
+        raise UsageError(f"broker.kind = {settings.kind!r}: is for a broker of our own; systemd and command are for others")
+    from brokertuner_tui.broker.command import CommandService
+
+    commands = settings.command
+    return CommandService(
+        restart=commands.restart,
+        reload=commands.reload,
+        status=commands.status,
+        log=commands.log,
+        pid=commands.pid,
+        fixed_pid=settings.mosquitto_pid,
+        main_config=settings.main_config,
+        seen_as=settings.config_seen_as,
     )
 
 

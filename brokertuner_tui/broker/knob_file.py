@@ -55,7 +55,9 @@ class Original:
         try:
             told = json.loads(data)
             content = base64.b64decode(told["content"], validate=True) if told["content"] is not None else None
-            return cls(Path(told["path"]), content, int(told["mode"]), int(told["uid"]), int(told["gid"]), float(told["kept_at"]))
+            return cls(
+                Path(told["path"]), content, int(told["mode"]), int(told["uid"]), int(told["gid"]), float(told["kept_at"])
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a kept original: {error}") from None
 
@@ -82,19 +84,54 @@ class KnobFile:
         except OSError:
             return False
 
+    def operators_own(self) -> bytes | None:
+        """What the operator has, or had, in this place; None for nothing.
+
+        Raises:
+            TunerError: what was kept cannot be read.
+        """
+        content = self.snapshot()
+        if content is None or not _is_ours(content):
+            return content
+        original = self.original()
+        return original.content if original is not None else None
+
+    def snapshot(self) -> bytes | None:
+        """What is there now; None for nothing (or nothing that can be read)."""
+        try:
+            return self.path.read_bytes()
+        except OSError:
+            return None
+
+    def put_snapshot(self, content: bytes | None) -> None:
+        """Puts back what `snapshot` gave.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if content is None:
+            self.path.unlink(missing_ok=True)
+            sync_folder(self.path.parent)
+            return
+        told = self.path.stat() if self.path.exists() else None
+        mode = stat.S_IMODE(told.st_mode) if told else _FILE_MODE
+        replace_file(self.path, content, mode=mode, owner=(told.st_uid, told.st_gid) if told else None)
+
     def problems(self, user: str) -> list[Problem]:
         """What would keep the tuner from writing, or the broker (as `user`) from reading."""
         folder, found = self.path.parent, []
-        us = f'"$(id -un)"' if os.geteuid() else "root"
+        us = '"$(id -un)"' if os.geteuid() else "root"
         if not folder.is_dir():
             return [Problem(f"the folder {folder} of the knob file is not there", f"sudo mkdir -m 755 {folder}")]
         if not os.access(folder, os.W_OK | os.X_OK):
-            mend = f"sudo chgrp \"$(id -gn)\" {folder} && sudo chmod g+rwx {folder}"
+            mend = f'sudo chgrp "$(id -gn)" {folder} && sudo chmod g+rwx {folder}'
             found.append(Problem(f"the folder {folder} cannot be written by this user", mend))
         if self.path.exists() and not os.access(self.path, os.R_OK):
             found.append(Problem(f"{self.path} cannot be read", f"sudo chown {us} {self.path}"))
         if not _may(user, folder, stat.S_IROTH | stat.S_IXOTH):
-            found.append(Problem(f"the broker, as user {user}, cannot read the folder {folder} at a reload", f"sudo chmod o+rx {folder}"))
+            found.append(
+                Problem(f"the broker, as user {user}, cannot read the folder {folder} at a reload", f"sudo chmod o+rx {folder}")
+            )
         return found
 
     def lock(self) -> None:

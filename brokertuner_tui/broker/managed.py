@@ -203,7 +203,10 @@ class ManagedBroker:
         status, child = self._status, self._child
         if status.state == "listening" and child is not None and (code := child.exit_code()) is not None:
             how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-            return replace(status, state="failed", pid=None, started_at=None, knobs=None, error=f"the broker ended {how}")
+            # A kill from outside says nothing about the knobs; whatever else ended it may well be their doing.
+            outside = code in (-signal.SIGKILL, -signal.SIGTERM)
+            error = f"the broker ended {how}"
+            return replace(status, state="failed", pid=None, started_at=None, knobs=None, error=error, outside=outside)
         return status
 
     def stop(self) -> None:

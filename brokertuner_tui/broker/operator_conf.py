@@ -1,7 +1,7 @@
 """What the operator's `mosquitto.conf` says, read as Mosquitto reads it (`conf.c`, the same in 2.0.11, 2.0.21 and 2.1.2).
 
-Words are divided by spaces alone; numbers go through `atoi`, so that `abc` is 0; of a line that is repeated the last one counts;
-`include_dir` counts in the main file only and reads `*.conf` right there, so that a line below it wins over the folder's.
+Words are divided by spaces alone; numbers go through `atoi`, so that `abc` is 0; of a line that is repeated the last one
+counts; `include_dir` counts in the main file only and reads `*.conf` right there: a line below it wins over the folder's.
 """
 
 from __future__ import annotations
@@ -112,6 +112,7 @@ def _same_path(path: PurePosixPath) -> Path:
 @dataclass(slots=True)
 class _Reader:
     ours: Path | None
+    original: bytes | None
     here: Callable[[PurePosixPath], Path]
     files: list[Path] = field(default_factory=list)
     said: dict[str, tuple[str, Place]] = field(default_factory=dict)
@@ -130,15 +131,14 @@ class _Reader:
     def read(self, path: Path, *, main: bool) -> None:
         is_ours = self.ours is not None and os.path.realpath(path) == os.path.realpath(self.ours)
         self.files.append(path)
-        if is_ours:
-            self.past_ours = True
-            return
-        for number, line in enumerate(_content(path).split(b"\n"), 1):
+        content = (self.original or b"") if is_ours else _content(path)
+        for number, line in enumerate(content.split(b"\n"), 1):
             text = line.partition(b"\0")[0].decode(errors="surrogateescape").rstrip("\r\n")
             if not text or text.startswith(("#", "\r")):
                 continue
             word, _, rest = text.lstrip(" ").partition(" ")
             self.take(word, rest.strip(" \t"), Place(path, number), main=main)
+        self.past_ours = self.past_ours or is_ours
 
     def take(self, word: str, rest: str, place: Place, *, main: bool) -> None:
         first = rest.partition(" ")[0]
@@ -192,18 +192,23 @@ class _Reader:
 
 
 def read_operator_conf(
-    main: Path, ours: Path | None = None, *, here: Callable[[PurePosixPath], Path] = _same_path
+    main: Path,
+    ours: Path | None = None,
+    *,
+    original: bytes | None = None,
+    here: Callable[[PurePosixPath], Path] = _same_path,
 ) -> OperatorConf:
     """Reads the config at `main` with what it includes.
 
     Args:
-        ours: the tuner's knob file: its lines are not the operator's. It need not be there.
+        ours: the tuner's knob file: its lines are not the operator's. It need not be there. None: every file is read as it is.
+        original: what the operator had in the place of `ours`, if anything.
         here: where this process finds a path that the config names (a container has its own).
 
     Raises:
         OperatorConfError: a file cannot be read, or a knob's value is not one that the tuner could write again.
     """
-    reader = _Reader(ours, here)
+    reader = _Reader(ours, original, here)
     try:
         reader.read(main, main=True)
         knobs = {name: _value(name, text, place) for name, (text, place) in reader.knobs.items()}

@@ -102,6 +102,16 @@ class Probe:
         """Leaves in good order: a client that just vanishes would be a line in the broker's log."""
         self._connection.close(packets.DISCONNECT_PACKET if self._is_client else b"")
 
+    def is_cut(self) -> bool:
+        """Whether the broker closes the connection before the deadline."""
+        try:
+            while True:
+                self._next("it is still open")
+        except Silent:
+            return False
+        except ProbeError:
+            return True
+
     def round_trip(self) -> None:
         """Gets back what it publishes on a topic of its own, with QoS 0 and with QoS 1.
 
