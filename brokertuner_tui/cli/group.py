@@ -24,6 +24,17 @@ class QuickGroup(TyperGroup):
         return [_quick(option) for option in super().get_params(ctx)]
 
 
+class MainGroup(QuickGroup):
+    """Also has commands of two words: `workload record`, beside `workload NAME`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that `args` begin with, its name, and the rest."""
+        pair = " ".join(args[:2])
+        if len(args) > 1 and pair in self.commands:
+            args = [pair, *args[2:]]
+        return super().resolve_command(ctx, args)
+
+
 def _quick(option: Any) -> Any:
     """Typer (0.2x) asks pydantic whether None, the value of an option that was not typed, is of the right type.
 

@@ -11,12 +11,12 @@ import typer
 
 from brokertuner_tui import __version__
 from brokertuner_tui.cli import boundary, output
-from brokertuner_tui.cli.commands import config, evaluate, knobs, launch, paths, runs, serve, train, workload
-from brokertuner_tui.cli.group import QuickCommand, QuickGroup
+from brokertuner_tui.cli.commands import config, evaluate, knobs, launch, paths, replay, runs, serve, train, workload
+from brokertuner_tui.cli.group import MainGroup, QuickCommand
 
 app = typer.Typer(
     name=output.PROGRAM,
-    cls=QuickGroup,
+    cls=MainGroup,
     help="Tunes a live Mosquitto MQTT broker with DDPG, in the terminal and headless.",
     epilog="Exit codes: 0 done, 1 failed, 2 usage or config, 3 connection, 130 and 143 for signals.",
     pretty_exceptions_enable=False,
@@ -28,6 +28,8 @@ app.command("train", cls=QuickCommand)(train.train)
 app.command("evaluate", cls=QuickCommand)(evaluate.evaluate)
 app.command("knobs", cls=QuickCommand)(knobs.knobs)
 app.command("workload", cls=QuickCommand)(workload.workload)
+app.command("workload record", cls=QuickCommand)(replay.record)
+app.command("workload play", cls=QuickCommand)(replay.play)
 app.command("serve", cls=QuickCommand)(serve.serve)
 app.add_typer(runs.app, name="runs")
 app.add_typer(config.app, name="config")

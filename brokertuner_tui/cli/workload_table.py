@@ -12,6 +12,7 @@ from brokertuner_tui.cli.tables import add_numbers, new_table
 from brokertuner_tui.config.load import Loaded
 from brokertuner_tui.config.workloads import DEFAULT
 from brokertuner_tui.store.plain import finite
+from brokertuner_tui.workload import live
 from brokertuner_tui.workload.profile import Phase, Profile, Workload
 
 
@@ -39,12 +40,24 @@ def as_view(loaded: Loaded) -> tuple[Table, Text]:
         workload = loaded.workloads[name]
         if len(workload.phases) == 1:
             profile = workload.phases[0].profile
+            if name == live.NAME:
+                notes.append(one_line(f"{name}: the traffic that is really there, watched by a probe ([live])"))
+                continue
+            if profile.parts:
+                notes.append(one_line(f"{name}: {_together(profile)}"))
+                continue
             table.add_row(one_line(name), *_figures(profile))
             note = _beyond(profile)
         else:
             note = ", ".join(_phase(phase) for phase in workload.phases) + ", round and round"
         notes += [one_line(f"{name}: {note}")] if note else []
     return table, Text("\n".join(notes))
+
+
+def _together(mix: Profile) -> str:
+    names = ", ".join(part.name for part in mix.parts)
+    rate = f"{mix.rate:,.0f}/s in all" if mix.rate else "closed loops among them"
+    return f"all at once: {names}; {rate}, {mix.publishers} → {mix.subscribers}"
 
 
 def _figures(profile: Profile) -> list[str]:

@@ -18,8 +18,9 @@ from brokertuner_tui.config.files import read_toml
 from brokertuner_tui.config.settings import Section
 from brokertuner_tui.errors import ConfigError, UsageError
 from brokertuner_tui.workload import limits
-from brokertuner_tui.workload.limits import MAX_CLIENTS, MAX_PAYLOAD_BYTES, MAX_WINDOW, MIN_PAYLOAD_BYTES
+from brokertuner_tui.workload.limits import MAX_CLIENTS, MAX_PARTS, MAX_PAYLOAD_BYTES, MAX_WINDOW, MIN_PAYLOAD_BYTES
 from brokertuner_tui.workload.profile import Phase, Profile, Workload
+from brokertuner_tui.workload.shape import from_toml, is_shape
 
 if TYPE_CHECKING:
     from brokertuner_tui.config.load import Loaded
@@ -28,6 +29,8 @@ DEFAULT = "default"
 """Where a setting that nobody set comes from."""
 SHIPPED = "shipped"
 """Where the workloads that come with the program come from."""
+RESERVED = ("record", "play")
+"""Names that would hide commands: `workload record`, `workload play`."""
 MAX_PHASES = 1000
 MAX_DEPTH = 16
 
@@ -63,12 +66,14 @@ class PhaseTable(Section):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A checked table whose `use`s are still names: one steady profile, or phases."""
+    """A checked table whose `use`s are still names: one steady profile, phases, or a mix; or a recording, `made` already."""
 
     name: str
     where: str
     profile: Profile | None
     phases: tuple[PhaseTable, ...] = ()
+    mix: tuple[str, ...] = ()
+    made: Workload | None = None
 
 
 def read_workloads(path: Path) -> dict[str, Workload]:
@@ -83,12 +88,18 @@ def read_workloads(path: Path) -> dict[str, Workload]:
 
 
 def read_workload_file(path: Path) -> dict[str, Table]:
-    """The tables of a file that holds workloads and nothing else.
+    """The tables of a file that holds workloads and nothing else; or the one of a recording, called `recorded`.
 
     Raises:
         ConfigError: the file cannot be read, or something in it is not allowed.
     """
     data = read_toml(path)
+    if is_shape(data):
+        from brokertuner_tui.workload import play  # numpy, which no other file needs
+
+        where = str(path)
+        made = play.playback(from_toml(data, where), where=where).workload
+        return {play.NAME: Table(play.NAME, where, None, made=made)}
     for key, value in data.items():
         if key != "workload":
             raise UnknownKey(
@@ -136,6 +147,12 @@ def _read_table(name: str, data: object, where: str) -> Table:
         raise bad_value(where, key, data, f"must be a table: [{key}]")
     if not (name.isascii() and name.replace("-", "").replace("_", "").isalnum() and len(name) <= 64):
         raise bad_value(where, "workload", name, "a name must be at most 64 letters, digits, - and _")
+    if name in RESERVED:
+        raise bad_value(where, "workload", name, f"is a command of its own (`workload {name}`): choose another name")
+    if "phases" in data and "mix" in data:
+        raise bad_value(where, f"{key}.mix", data["mix"], "cannot stand beside phases: let a phase use the mix")
+    if "mix" in data:
+        return Table(name, where, None, mix=_read_mix(key, data, where))
     if "phases" in data:
         return Table(name, where, None, _read_phases(key, data, where))
     values = dict(data)
@@ -161,6 +178,19 @@ def _check_together(key: str, profile: Profile, where: str) -> None:
         limits.check(profile)
     except ConfigError as error:
         raise bad_value(where, f"{key}.{error.key}", error.value, f"{error.allowed}") from None
+
+
+def _read_mix(key: str, data: Mapping[str, Any], where: str) -> tuple[str, ...]:
+    others = [name for name in data if name != "mix"]
+    if others:
+        raise bad_value(
+            where, f"{key}.{others[0]}", data[others[0]], "cannot stand beside mix: each load has a profile of its own"
+        )
+    names = data["mix"]
+    if not isinstance(names, list) or not 1 <= len(names) <= MAX_PARTS or not all(isinstance(name, str) for name in names):
+        allowed = f'must be a list of 1 to {MAX_PARTS} steady workloads such as ["telemetry", "bulk"]'
+        raise bad_value(where, f"{key}.mix", names, allowed)
+    return tuple(names)
 
 
 def _read_phases(key: str, data: Mapping[str, Any], where: str) -> tuple[PhaseTable, ...]:
@@ -198,6 +228,10 @@ def resolve(tables: Mapping[str, Table]) -> dict[str, Workload]:
 
 def _resolve(name: str, tables: Mapping[str, Table], users: tuple[str, ...]) -> Workload:
     table = tables[name]
+    if table.made is not None:
+        return table.made
+    if table.mix:
+        return Workload.steady(_mixed(table, tables))
     if table.profile is not None:
         return Workload.steady(table.profile)
     phases: list[Phase] = []
@@ -214,6 +248,25 @@ def _resolve(name: str, tables: Mapping[str, Table], users: tuple[str, ...]) -> 
         if len(phases) > MAX_PHASES:
             raise _too_many(table)
     return Workload(name, tuple(phases))
+
+
+def _mixed(table: Table, tables: Mapping[str, Table]) -> Profile:
+    """The loads of a mix as one profile."""
+    key = f"workload.{table.name}.mix"
+    members = []
+    for name in table.mix:
+        member = tables.get(name)
+        if member is None:
+            raise bad_value(table.where, key, name, f"unknown workload{nearest(name, tables)}")
+        if member.profile is None:
+            raise bad_value(table.where, key, name, "has phases, is a mix, or was recorded: a mix is made of steady workloads")
+        members.append(member.profile)
+    mix = Profile.mix(table.name, members)
+    try:
+        limits.check(mix, table.where)
+    except ConfigError as error:
+        raise bad_value(table.where, key, list(table.mix), f"{error.key} = {error.value!r}: {error.allowed}") from None
+    return mix
 
 
 def _cut(workload: Workload, seconds: float) -> Iterable[Phase]:

@@ -57,7 +57,8 @@ class Load(Protocol):
         """
 
     def change(self, profile: Profile) -> None:
-        """Goes over to another profile in the running process (connections are made anew).
+        """Goes over to another profile in the running process. Connections are made anew; of the built-in load they stay
+        where only rates differ, and so does a window that is open.
 
         Raises:
             LoadError: the process died or did not answer; `restart` would begin with `profile`.

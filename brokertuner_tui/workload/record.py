@@ -109,7 +109,8 @@ class Recorder:
         self._clients: list[tuple[float, int | None, int | None]] = []
         """At the end of each interval: when, clients, connections since the broker's start."""
         self._refused = 0
-        self._lost = ""
+        self.lost = ""
+        """Why the connection broke; empty while it has not."""
         self._began_at = 0.0
 
     # -- the connection --------------------------------------------------------------------------------------------
@@ -215,7 +216,7 @@ class Recorder:
             try:
                 pinged = self._take(pinged)
             except (ProbeError, packets.ProtocolError) as error:
-                self._lost = str(error)
+                self.lost = str(error)
             now = time.monotonic()
             while now >= interval_ends:
                 interval_ends += self._interval_s
@@ -223,7 +224,7 @@ class Recorder:
             if now - last >= _PROGRESS_S:
                 on_progress(self._progress(now - began, (self._tally.messages - seen) / (now - last)))
                 last, seen = now, self._tally.messages
-            if self._lost or now >= began + seconds:
+            if self.lost or now >= began + seconds:
                 return
 
     def _take(self, pinged: float) -> float:
@@ -273,7 +274,7 @@ class Recorder:
             ConnectionFailed: not one interval is over.
         """
         if not self._tally.closed:
-            why = f": {self._lost}" if self._lost else ""
+            why = f": {self.lost}" if self.lost else ""
             raise ConnectionFailed(f"nothing was recorded: not even {self._interval_s:g} s are over{why}")
         coverage = self._coverage()
         connected, connects, disconnects = self._comings_and_goings()
@@ -333,8 +334,8 @@ class Recorder:
     def _notes(self, coverage: float | None) -> list[str]:
         """What the operator should know."""
         notes = []
-        if self._lost:
-            notes.append(f"the connection was lost after {self._tally.closed * self._tally.interval_s:g} s: {self._lost}")
+        if self.lost:
+            notes.append(f"the connection was lost after {self._tally.closed * self._tally.interval_s:g} s: {self.lost}")
         if self._refused:
             notes.append(f"{self._refused} of {len(self._filters)} topic filters were refused")
         if coverage is not None and coverage < _COMPLETE:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from brokertuner_tui.errors import ConfigError
@@ -73,6 +73,8 @@ class Shape:
     """That all clients held at the end, the recorder's not among them."""
     coverage: float | None = None
     """Messages seen, of those that the broker says it received; None: the broker does not say."""
+    slo_ms: float = 50.0
+    """When it is played, a message counts if it arrives within this time: the operator's to say, in the file."""
     mosquitto: str = ""
     recorded_at: str = ""
     notes: tuple[str, ...] = ()
@@ -112,6 +114,25 @@ class Shape:
         return sum(sum(stream.messages) for stream in self.streams if stream.bytes_from == bytes_from) / max(1, self.messages)
 
 
+def coarser(shape: Shape) -> Shape:
+    """With intervals twice as long; of an odd number, the last is dropped."""
+
+    def sums(counts: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(one + other for one, other in zip(counts[::2], counts[1::2], strict=False))
+
+    streams = (
+        replace(stream, messages=sums(stream.messages), payload_bytes=sums(stream.payload_bytes)) for stream in shape.streams
+    )
+    return replace(
+        shape,
+        interval_s=2 * shape.interval_s,
+        streams=tuple(stream for stream in streams if any(stream.messages)),
+        connected=shape.connected[1::2],
+        connects=sums(shape.connects),
+        disconnects=sums(shape.disconnects),
+    )
+
+
 # -- as text -------------------------------------------------------------------------------------------------------
 
 
@@ -126,6 +147,7 @@ def to_toml(shape: Shape) -> str:
         f"mosquitto = {_text(shape.mosquitto)}",
         f"interval_s = {shape.interval_s!r}",
         f"intervals = {shape.intervals}",
+        f"slo_ms = {shape.slo_ms!r} # yours to change: played messages count when they arrive within this time",
     ]
     for key, value, meaning in (
         ("fan_out", shape.fan_out, "deliveries a message, all topics together"),
@@ -161,7 +183,8 @@ def _list(key: str, entries: Iterable[str]) -> list[str]:
             lines.append(f"    {line}")
             line = ""
         line += f"{entry}, "
-    return [*lines, *([f"    {line.rstrip()}"] if line else []), "]"]
+    lines += [f"    {line}"] if line else []
+    return [*(text.rstrip() for text in lines), "]"]
 
 
 # -- from text -----------------------------------------------------------------------------------------------------
@@ -196,6 +219,7 @@ def from_toml(data: Mapping[str, Any], where: str) -> Shape:
         fan_out=table.real("fan_out", 0.0, 1e6) if "fan_out" in table else None,
         subscriptions=table.whole("subscriptions", 0, 10**9) if "subscriptions" in table else None,
         coverage=table.real("coverage", 0.0, 1e6) if "coverage" in table else None,
+        slo_ms=table.real("slo_ms", 0.001, 600_000),
         mosquitto=table.text("mosquitto"),
         recorded_at=table.text("recorded_at"),
         notes=table.texts("notes"),

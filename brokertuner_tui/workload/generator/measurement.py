@@ -143,7 +143,7 @@ class MixMeasurement:
     def merged(self, windows: Sequence[Window], clients: int) -> Window:
         """The windows of the parts as one; `clients` are up in all of them. Their own figures are in `parts`."""
         first = windows[0]
-        if len(windows) == 1:
+        if not self._profile.parts:
             return first
         seconds = max(window.seconds for window in windows)
         fine = [part.ledger.slices for part in self.parts]
