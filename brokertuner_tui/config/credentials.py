@@ -109,16 +109,18 @@ def read_secret_file(path: Path, longest: int) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise SecretFileError(f"{path}: cannot be read: {error.strerror}") from None
-    with open(descriptor, "rb") as file:
+    try:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
             raise SecretFileError(f"{path}: is not a file")
         if mode & _BY_OTHERS:
             raise SecretFileError(f"{path}: others can read or write it: chmod 600 {path}")
-        try:
+        with open(descriptor, "rb", closefd=False) as file:
             line = file.readline(longest + 3)
-        except OSError as error:
-            raise SecretFileError(f"{path}: cannot be read: {error.strerror}") from None
+    except OSError as error:
+        raise SecretFileError(f"{path}: cannot be read: {error.strerror}") from None
+    finally:
+        os.close(descriptor)
     line = line.removesuffix(b"\n").removesuffix(b"\r")
     if not line:
         raise SecretFileError(f"{path}: its first line is empty")
