@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from typing import Any
 
+from brokertuner_tui.cli import live_figures
 from brokertuner_tui.store.plain import finite
 from brokertuner_tui.workload.window import Window
 
@@ -55,5 +56,5 @@ class WindowSum:
         values["on_time_per_s"] = self.count("on_time") / seconds if seconds else 0.0
         values |= {f"p{share}_ms": self.percentile_ms(share / 100) for share in (50, 95, 99)}
         arrived = [window.max_ms for window in self.windows if window.received]
-        made: dict[str, Any] = finite(values | {"max_ms": max(arrived, default=math.nan)})
+        made: dict[str, Any] = finite(values | live_figures.as_data(self.windows) | {"max_ms": max(arrived, default=math.nan)})
         return made

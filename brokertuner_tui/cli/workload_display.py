@@ -9,9 +9,10 @@ from typing import Any
 
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from brokertuner_tui.broker.interface import Broker
-from brokertuner_tui.cli import output
+from brokertuner_tui.cli import live_figures, output
 from brokertuner_tui.cli.tables import add_numbers, new_table
 from brokertuner_tui.cli.window_sum import WindowSum
 from brokertuner_tui.store.plain import finite
@@ -97,7 +98,7 @@ class Display:
         if self._as_json:
             output.put_json(total.summary())
         else:
-            output.put_table(_summary_table(self._workload, total))
+            output.put_table(_summary_table(self._workload, total), Text("\n".join(live_figures.remarks(total.windows))))
 
     def _figures(self, status: LoadStatus, rates: tuple[float, float, float]) -> dict[str, Any]:
         sent, received, on_time = rates
@@ -149,6 +150,8 @@ def _summary_table(workload: Workload, total: WindowSum) -> Table:
     table.add_row("on time a second", f"{made['on_time_per_s']:,.0f}")
     for name in ("p50_ms", "p95_ms", "p99_ms", "max_ms"):
         table.add_row(name.replace("_", " "), "" if made[name] is None else f"{made[name]:.4g}")
+    for name, text in live_figures.rows(total.windows):
+        table.add_row(name, text)
     if len(total.windows) > 1:
         table.add_row("windows", compact(len(total.windows)))
     return table

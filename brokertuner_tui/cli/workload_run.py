@@ -19,9 +19,10 @@ from brokertuner_tui.cli.workload_display import Display
 from brokertuner_tui.config.settings import Settings
 from brokertuner_tui.errors import ConnectionFailed, ExitCode, TunerError
 from brokertuner_tui.mqtt.endpoint import Endpoint
+from brokertuner_tui.workload import live
 from brokertuner_tui.workload.builtin import BuiltinLoad
 from brokertuner_tui.workload.emqtt_bench import EmqttBenchLoad
-from brokertuner_tui.workload.load import Load, LoadError
+from brokertuner_tui.workload.load import Load, LoadError, Watched
 from brokertuner_tui.workload.profile import Profile, Workload
 
 _PROBE_S = 5.0
@@ -68,7 +69,7 @@ class LoadRun:
                 target = broker.endpoint
             else:
                 _probe(target)
-            load = _make_load(self._settings, folder)
+            load = _make_load(self._settings, folder, self._workload)
             stack.callback(load.stop)
             first = next(parts(self._workload, self._seconds))
             load.start(first.profile, target)
@@ -114,6 +115,8 @@ class LoadRun:
             if signals.received is not None:
                 output.say("ending; messages under way are awaited (Ctrl-C forces it)")
                 break
+        while isinstance(load, Watched) and not load.whole() and signals.received is None:
+            self._watch(load, time.monotonic() + _TICK_S, display, broker, signals)
         self._sum.add(load.close_window(drain_s(stretch[0].profile)))
 
     def _watch(self, load: Load, end: float, display: Display, broker: Broker | None, signals: StopSignals) -> None:
@@ -166,7 +169,11 @@ def drain_s(profile: Profile) -> float:
     return min(_LONGEST_DRAIN_S, 2.0 + (10 * profile.slo_ms + 20 * profile.client_rtt_ms) / 1000)
 
 
-def _make_load(settings: Settings, folder: Path) -> Load:
+def _make_load(settings: Settings, folder: Path, workload: Workload) -> Load:
+    if workload.name == live.NAME:
+        from brokertuner_tui.workload.live.load import LiveLoad
+
+        return LiveLoad(folder, settings.live)
     return EmqttBenchLoad(folder) if settings.load.generator == "emqtt_bench" else BuiltinLoad(folder)
 
 

@@ -15,10 +15,12 @@ from brokertuner_tui.config.errors import UnknownKey, bad_value, from_pydantic
 from brokertuner_tui.config.fields import NONE_WORD, Setting, all_settings, from_text, nearest, sections
 from brokertuner_tui.config.files import read_toml
 from brokertuner_tui.config.settings import Settings
-from brokertuner_tui.config.workloads import DEFAULT, Table, read_tables, read_workload_file, resolve, shipped_tables
+from brokertuner_tui.config.workloads import DEFAULT, SHIPPED, Table, read_tables, read_workload_file, resolve, shipped_tables
 from brokertuner_tui.errors import UsageError
 from brokertuner_tui.knobs.catalogue import NAMES
 from brokertuner_tui.knobs.validation import KnobError, check
+from brokertuner_tui.workload import live
+from brokertuner_tui.workload.live.traffic import initial_profile
 from brokertuner_tui.workload.profile import Workload
 
 PREFIX = "BROKERTUNER_"
@@ -132,8 +134,13 @@ def load_settings(
     for key, setting in all_settings().items():
         if setting.is_table and any(name.startswith(f"{key}.") for name in values):
             del sources[key]  # its entries say it, one by one
-    sources |= {f"workload.{name}": table.where for name, table in tables.items()}
-    return Loaded(Settings.model_validate(_nested(values)), resolve(tables), sources, tuple(files))
+    sources |= {f"workload.{name}": table.where for name, table in tables.items()} | {f"workload.{live.NAME}": SHIPPED}
+    if live.NAME in tables:
+        allowed = "this name means the traffic that is really there ([live]); another one is needed"
+        raise bad_value(tables[live.NAME].where, "workload", live.NAME, allowed)
+    settings = Settings.model_validate(_nested(values))
+    workloads = resolve(tables) | {live.NAME: Workload.steady(initial_profile(settings.live))}
+    return Loaded(settings, workloads, sources, tuple(files))
 
 
 def _files(config_file: Path | None, cwd: Path) -> list[Path]:

@@ -24,7 +24,7 @@ from brokertuner_tui.errors import TunerError
 from brokertuner_tui.knobs.catalogue import CATALOGUE, KnobValues
 from brokertuner_tui.knobs.codec import decode, encode
 from brokertuner_tui.workload.load import LoadError
-from brokertuner_tui.workload.profile import Profile, Workload
+from brokertuner_tui.workload.profile import Workload
 
 ENV_ID = "brokertuner_tui/MosquittoBroker-v0"
 _RESET_TRIES = 3
@@ -89,7 +89,7 @@ class MosquittoBrokerEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (len(CATALOGUE),), np.float32, seed=self.config.seed)
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._testbed: Testbed | None = None
-        self._references: dict[Profile, Outcome] = {}
+        self._references: dict[str, Outcome] = {}
         self._good: KnobValues = {}
         self._observation = np.zeros(size, dtype=np.float32)
         self._reward = 0.0
@@ -185,7 +185,7 @@ class MosquittoBrokerEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
                 raise TunerError(f"the load does not come back: {error}") from error
 
     def _value(self, outcome: Outcome) -> tuple[float, dict[str, float]]:
-        reference = self._references.setdefault(outcome.profile, outcome)
+        reference = self._references.setdefault(outcome.profile.name, outcome)
         reward = self.preset.reward(outcome, reference)
         return reward.value, dict(reward.terms)
 

@@ -75,10 +75,12 @@ class Outcome:
     version: Version
     verdict: Verdict
     reason: str
-    """One sentence when the verdict is not `ok`."""
+    """One sentence when the verdict is not `ok`, or the trial was cut short."""
     applied: Applied | None
     window: Window | None
     usage: Usage
     sample: Sample | None
     """The last reading of the telemetry in the window."""
     timings: Timings
+    cut_short: bool = False
+    """Live traffic suffered, and the window was ended before its time: what was in force before is to be put back."""

@@ -8,6 +8,12 @@
   - closed loop (`rate` = 0; nothing says what would be enough): `x / (x + reference)`, where `reference` is what the default
     delivers a second, late or not. As good as the default and all on time is 0.5, twice that 0.67, and so on; a change of
     one per cent is worth nearly the same wherever it happens.
+  - live traffic: (share of the probe's messages in time) x (share of the numbered messages that came, where topics are
+    listened to) x (delivered share). The delivered share compares the deliveries a message (`$SYS`: sent over received) with
+    those under the default, is never above 1, and counts what was dropped: it is relative to the traffic that is offered, so
+    that a quiet hour is no bad setting. What is usual under the default is the first reference's figure, moved by 0.3 of the
+    difference by every later trial of the default, since traffic changes its shape. Without `$SYS`, or when next to nothing is
+    offered, the delivered share is 1: the probe alone decides.
 - cpu is `cpu_weight` for a whole core, memory `memory_weight` for a GiB (not more than that), restart `restart_weight` if
   the trial restarted the broker.
 
@@ -33,9 +39,11 @@ from brokertuner_tui.env.outcome import Outcome
 from brokertuner_tui.env.preset import Observation, Reward
 from brokertuner_tui.knobs.catalogue import NAMES, Version
 from brokertuner_tui.knobs.codec import encode
+from brokertuner_tui.workload.live.figures import LiveFigures
 from brokertuner_tui.workload.profile import Profile
 from brokertuner_tui.workload.window import Window
 
+_FAN_OUT_STEP = 0.3
 UNKNOWN_REFERENCE_PER_S = 10_000.0
 """The reference of a closed loop whose first outcome delivered nothing at all."""
 
@@ -154,6 +162,7 @@ class SloPreset:
     ) -> None:
         self._settings = settings or SloReward()
         self._references = dict(references or {})
+        self._usual_fan_out: float | None = None
 
     @property
     def references(self) -> Mapping[tuple[Profile, Version], float]:
@@ -198,7 +207,7 @@ class SloPreset:
         on_time_of = offered_per_s * window.seconds if offered_per_s > 0 else window.expected
         return [
             1.0,
-            _share(window.on_time, on_time_of),
+            window.share_in_time if window.live is not None else _share(window.on_time, on_time_of),
             log_unit(1 + window.on_time_per_s, 1, 1e7),
             _share(window.late, window.received),
             _share(window.lost, window.received + window.lost),
@@ -207,7 +216,7 @@ class SloPreset:
             _to_slo(window.p50_ms, profile.slo_ms),
             _to_slo(window.p99_ms, profile.slo_ms),
             log_unit(1 + window.sent_per_s, 1, 1e7),
-            _share(window.clients, profile.clients),
+            1.0 if window.live is not None else _share(window.clients, profile.clients),
             _share(usage.cpu_percent, 100),
             log_unit(usage.rss_bytes, 2.0**20, 2.0**35),
             log_unit(1 + usage.ctx_switches_per_s, 1, 1e6),
@@ -233,6 +242,8 @@ class SloPreset:
         return Reward(sum(terms.values()), terms)
 
     def _goodput(self, outcome: Outcome, window: Window, reference: Outcome | None) -> float:
+        if window.live is not None:
+            return window.share_in_time * window.live.delivered_share(self._learn_fan_out(outcome, window.live, reference))
         on_time = max(0.0, window.on_time_per_s)
         offered = outcome.profile.rate * outcome.profile.fan_out
         if offered > 0:
@@ -242,3 +253,16 @@ class SloPreset:
             first = reference.window if reference is not None and reference.window is not None else window
             self._references[key] = first.received_per_s if first.received_per_s > 0 else UNKNOWN_REFERENCE_PER_S
         return on_time / (on_time + self._references[key])
+
+    def _learn_fan_out(self, outcome: Outcome, live: LiveFigures, reference: Outcome | None) -> float | None:
+        """Deliveries a live message that are usual under the default; None while nothing is known of it."""
+        if reference is None:
+            return self._usual_fan_out
+        first = reference.window.live.fan_out if reference.window is not None and reference.window.live is not None else None
+        if self._usual_fan_out is None:
+            self._usual_fan_out = first
+        # The default again (or what was known of it first was nothing).
+        if outcome is not reference and live.fan_out is not None and outcome.knobs == reference.knobs:
+            usual = self._usual_fan_out
+            self._usual_fan_out = live.fan_out if usual is None else usual + _FAN_OUT_STEP * (live.fan_out - usual)
+        return self._usual_fan_out

@@ -15,15 +15,19 @@ from brokertuner_tui.env.outcome import Outcome, PhaseName, Timings, Usage, Verd
 from brokertuner_tui.env.usage import UsageGauge, open_gauge
 from brokertuner_tui.errors import UsageError
 from brokertuner_tui.knobs.catalogue import KnobValues, Value, Version, needs_restart
+from brokertuner_tui.telemetry.sample import SysRates
 from brokertuner_tui.telemetry.sampler import Sampler
+from brokertuner_tui.workload import live
 from brokertuner_tui.workload.builtin import BuiltinLoad
 from brokertuner_tui.workload.emqtt_bench import EmqttBenchLoad
-from brokertuner_tui.workload.load import Load, LoadError
+from brokertuner_tui.workload.live.figures import FEWEST_JUDGED
+from brokertuner_tui.workload.load import Load, LoadError, Watched
 from brokertuner_tui.workload.profile import Profile, Workload
 from brokertuner_tui.workload.window import Window
 
 OnPhase = Callable[[PhaseName, float], None]
 _POLL_S = 0.02
+_LOOK_S = 0.25
 _BY_OPERATOR = "interrupted by the operator"
 _MAX_EXTRA_SETTLE_S = 1.0
 
@@ -57,10 +61,10 @@ class Testbed:
         self._workload = workload
         self._folder = folder
         self._started_at = time.monotonic()
-        self._profile = workload.at(0.0)
+        self._profile = self._due = workload.at(0.0)
         self.broker: Broker = make_broker(settings.broker, folder / "broker")
         """Nothing is started before `open`."""
-        self.load: Load = _make_load(settings, folder, self.broker)
+        self.load: Load = _make_load(settings, folder, self.broker, workload, lambda: self.sampler.read_sys())
         self._sampler: Sampler | None = None
 
     @property
@@ -103,12 +107,12 @@ class Testbed:
             LoadError: it does not start.
         """
         self._started_at = time.monotonic()
-        self._profile = self._workload.at(0.0)
+        self._profile = self._due = self._workload.at(0.0)
         self.load.start(self._profile, self.broker.endpoint)
 
     @property
     def profile(self) -> Profile:
-        """What the load runs now."""
+        """What the load runs now; of live traffic, what it looked like in the last window."""
         return self._profile
 
     def follow_schedule(self) -> bool:
@@ -118,9 +122,9 @@ class Testbed:
             LoadError: the load did not take it.
         """
         due = self._workload.at(time.monotonic() - self._started_at)
-        if due == self._profile:
+        if due == self._due:
             return False
-        self._profile = due
+        self._profile = self._due = due
         self.load.change(due)
         return True
 
@@ -151,14 +155,16 @@ class Testbed:
         seconds: float | None = None,
         on_phase: OnPhase = _quiet,
         interrupted: Callable[[], bool] = _never,
+        floor: float | None = None,
     ) -> Outcome:
         """Apply, verify, settle, measure. A fault of the broker or the load is a verdict, not an exception.
 
         Args:
-            seconds: of measuring; None: `step_interval_sec`.
+            seconds: of measuring; None: `step_interval_sec`, and `live.window_sec` at least under live traffic.
             interrupted: asked every few milliseconds; True ends the trial as inconclusive.
+            floor: under live traffic, the share of the probe's messages in time below which the window ends early.
         """
-        seconds = self._settings.tuning.step_interval_sec if seconds is None else seconds
+        seconds = self._seconds() if seconds is None else seconds
         outcome = Outcome(knobs, self._profile, self.version, Verdict.INCONCLUSIVE, "", None, None, Usage(), None, Timings())
         try:
             on_phase(PhaseName.APPLYING, 0.0)
@@ -173,13 +179,18 @@ class Testbed:
             outcome = _timed(outcome, settle_s=self._wait(settle_s, interrupted))
             on_phase(PhaseName.MEASURING, seconds)
             started = time.perf_counter()
-            window, usage = self._measure(seconds, interrupted)
+            window, usage, cut = self._measure(seconds, interrupted, floor)
             outcome = _timed(outcome, measure_s=time.perf_counter() - started)
         except _Interrupted as end:
             return replace(outcome, verdict=end.verdict, reason=end.reason)
-        outcome = replace(outcome, usage=usage, sample=self.sampler.latest())
+        outcome = replace(outcome, usage=usage, sample=self.sampler.latest(), reason=cut, cut_short=bool(cut))
+        if window.live is not None:
+            self._profile = self.load.status().profile or self._profile
+            outcome = replace(outcome, profile=self._profile)
         if window.sent == 0:
             return replace(outcome, reason="the load sent nothing in this window")
+        if window.live is not None and window.live.judged < FEWEST_JUDGED and not cut:
+            return replace(outcome, reason=window.live.too_few)
         return replace(outcome, verdict=Verdict.OK, window=window)
 
     def close(self) -> None:
@@ -240,20 +251,49 @@ class Testbed:
         verdict = Verdict.INCONCLUSIVE if "signal 9" in error or "signal 15" in error else Verdict.FAILED
         raise _Interrupted(verdict, error)
 
-    def _measure(self, seconds: float, interrupted: Callable[[], bool]) -> tuple[Window, Usage]:
+    def _seconds(self) -> float:
+        seconds = self._settings.tuning.step_interval_sec
+        return max(seconds, self._settings.live.window_sec) if isinstance(self.load, Watched) else seconds
+
+    def _measure(self, seconds: float, interrupted: Callable[[], bool], floor: float | None) -> tuple[Window, Usage, str]:
+        """The window, what the broker used in it, and why it was cut short (empty: it was not)."""
         try:
             self.load.open_window()
             gauge = open_gauge(self.broker)
-            self._wait(seconds, interrupted, gauge)
+            cut = ""
+            if isinstance(self.load, Watched):
+                cut = self._watch(self.load, seconds, interrupted, gauge, floor)
+            else:
+                self._wait(seconds, interrupted, gauge)
             usage = gauge.close()
             window = self.load.close_window()
         except LoadError as error:
             self._check_broker()
             raise _Interrupted(Verdict.INCONCLUSIVE, str(error)) from error
-        return window, usage
+        return window, usage, cut
+
+    def _watch(
+        self, load: Watched, seconds: float, interrupted: Callable[[], bool], gauge: UsageGauge, floor: float | None
+    ) -> str:
+        """Waits until live traffic was watched for long enough, or suffers; in the latter case, says how."""
+        began = time.perf_counter()
+        while (left := seconds - (time.perf_counter() - began)) > 0 or not load.whole():
+            self._wait(min(max(left, _POLL_S), _LOOK_S), interrupted, gauge)
+            due, on_time = load.so_far()
+            if floor is not None and due >= FEWEST_JUDGED and on_time < floor * due:
+                took = time.perf_counter() - began
+                share = f"{on_time / due:.0%} of the probe's messages came in time"
+                return f"ended after {took:.1f} s: {share}, and fewer than {floor:.0%} are too few for live traffic"
+        return ""
 
 
-def _make_load(settings: Settings, folder: Path, broker: Broker) -> Load:
+def _make_load(settings: Settings, folder: Path, broker: Broker, workload: Workload, read_sys: Callable[[], SysRates]) -> Load:
+    if workload.name == live.NAME:
+        from brokertuner_tui.workload.live.load import LiveLoad
+
+        if settings.load.side == "agent":
+            raise UsageError("load.side = 'agent': live traffic is watched from here (load.side = 'here')")
+        return LiveLoad(folder / "load", settings.live, read_sys)
     if settings.load.side == "agent":
         from brokertuner_tui.broker.remote.broker import RemoteBroker
         from brokertuner_tui.workload.remote import RemoteLoad

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from brokertuner_tui.broker.interface import Broker, BrokerStatus
 from brokertuner_tui.connection.tracker import Linked
@@ -56,6 +57,15 @@ class Sampler:
     def latest(self) -> Sample | None:
         """The last sample; None before the first."""
         return self._latest
+
+    def read_sys(self) -> SysRates:
+        """What `$SYS` says at this moment, for those who cannot wait for the next sample."""
+        sys, latest = self._sys, self._latest
+        if sys is not None:
+            return sys.read()
+        if latest is None:
+            return SysRates()
+        return replace(latest.sys, age_s=latest.sys.age_s + time.monotonic() - latest.at_s)
 
     def subscribe(self, callback: Callable[[Sample], None]) -> Callable[[], None]:
         """Calls `callback` with every sample, in the sampler's thread: it must be quick. Gives what ends that."""

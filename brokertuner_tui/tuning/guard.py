@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from brokertuner_tui.knobs.catalogue import KnobValues, Value, Version
+from brokertuner_tui.knobs.catalogue import CATALOGUE, KnobValues, Value, Version
+from brokertuner_tui.knobs.codec import decode_knob, encode_knob
 from brokertuner_tui.workload.profile import Profile
 
 _PACKET_OVERHEAD = 128
@@ -17,6 +18,41 @@ _PACKET_OVERHEAD = 128
 _HEAP_FLOOR = 16 * 2**20
 _BYTES_PER_MESSAGE = 512
 """What Mosquitto's heap holds for one stored message beside its payload, rounded up."""
+
+
+HELD_UNDER_LIVE = ("persistence", "memory_limit", "max_packet_size", "message_size_limit")
+"""Knobs that the agent leaves alone under live traffic: they decide what survives a restart, and who is thrown out or
+silently discarded, and nothing tells how large real clients' messages can be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caution:
+    """How the agent goes about traffic that is somebody's: small steps from what is known to be good."""
+
+    max_step: float
+    """In each knob's action, whose range is 2."""
+    margin: float
+    """The share in time may fall so far below the default's before a trial is ended."""
+    default_every: int = 10
+    """Trials between two measurements of the default: live traffic changes its shape."""
+
+    def near(self, wish: KnobValues, known: KnobValues) -> dict[str, Value]:
+        """`wish`, but no knob further than a step from `known`, and of the switches that differ only the first gone over."""
+        near: dict[str, Value] = {}
+        switched = False
+        for knob in CATALOGUE:
+            name = knob.name
+            if knob.scale == "switch":
+                goes = wish[name] != known[name] and not switched
+                switched = switched or goes
+                near[name] = wish[name] if goes else known[name]
+                continue
+            wanted, here = encode_knob(name, wish[name]), encode_knob(name, known[name])
+            if abs(wanted - here) <= self.max_step:
+                near[name] = wish[name]
+            else:
+                near[name] = decode_knob(name, here + self.max_step * (1 if wanted > here else -1))
+        return near
 
 
 @dataclass(frozen=True, slots=True)

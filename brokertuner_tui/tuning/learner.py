@@ -68,6 +68,7 @@ class Learner:
     Args:
         defaults: the broker's own knobs.
         pinned: knobs that the agent must leave alone, and their values. They hold for every trial, the default's too.
+        caution: how to go about live traffic; None: it is a load of ours, and anything may be tried.
     """
 
     def __init__(
@@ -77,8 +78,10 @@ class Learner:
         version: Version,
         defaults: KnobValues,
         pinned: Mapping[str, Value],
+        caution: guard.Caution | None = None,
     ) -> None:
         self.agent = agent
+        self._caution = caution
         self._preset = preset
         self._version = version
         self._defaults = dict(defaults)
@@ -97,6 +100,11 @@ class Learner:
         """What everything is compared with: the broker's defaults, with the operator's pins."""
         return self._defaults | self._pinned
 
+    @property
+    def _held(self) -> dict[str, Value]:
+        """Knobs that stay at their defaults under live traffic, unless the operator sets them."""
+        return {name: self._defaults[name] for name in guard.HELD_UNDER_LIVE} if self._caution is not None else {}
+
     def pin(self, knob: str, value: Value) -> None:
         """From the next trial on, `knob` stays at `value`."""
         self._pinned[knob] = value
@@ -113,6 +121,13 @@ class Learner:
         """The best setting under `profile` that agrees with the pins."""
         return self._of(profile).incumbents.best(self._pinned)
 
+    def floor(self, choice: Choice, profile: Profile) -> float | None:
+        """The share in time below which the trial of `choice` is to be ended early; None: it is not."""
+        reference = self._of(profile).reference
+        if self._caution is None or choice.kind is TrialKind.DEFAULT or reference is None or reference.window is None:
+            return None
+        return max(0.0, reference.window.share_in_time - self._caution.margin)
+
     def choose(self, profile: Profile) -> Choice:
         """What to try next under `profile`."""
         known = self._of(profile)
@@ -122,7 +137,7 @@ class Learner:
             return Choice(TrialKind.MANUAL, knobs, observation, "operator", why="set by hand")
         if observation is None or known.reference is None:
             return Choice(TrialKind.DEFAULT, self.default, observation, "default", why="the reference for everything else")
-        if known.since_default >= _REPEAT_DEFAULT_EVERY:
+        if known.since_default >= (self._caution.default_every if self._caution else _REPEAT_DEFAULT_EVERY):
             return Choice(TrialKind.DEFAULT, self.default, observation, "default", why="the reference again, against drift")
         best = self.best(profile)
         if best and known.since_best >= _REPEAT_BEST_EVERY and len(best.rewards) < _ENOUGH_REPEATS:
@@ -176,12 +191,16 @@ class Learner:
         )
 
     def _propose(self, profile: Profile, observation: Observation) -> Choice:
-        fixed = {NAMES.index(name): codec.encode_knob(name, value) for name, value in self._pinned.items()}
+        pinned = self._held | self._pinned
+        fixed = {NAMES.index(name): codec.encode_knob(name, value) for name, value in pinned.items()}
         proposal = self.agent.propose(observation, fixed=fixed)
         # The pins as values: an action in float32 may stand for a neighbour of a large one.
-        wish = codec.decode(proposal.action) | self._pinned
+        wish = codec.decode(proposal.action) | pinned
+        if self._caution is not None:
+            best = self.best(profile)
+            wish = self._caution.near(wish, best.knobs if best is not None else self.default) | pinned
         kind = TrialKind.WARM_UP if proposal.source == "warm-up" else TrialKind.AGENT
-        knobs = guard.evade(wish, profile, self._version, self._pinned)
+        knobs = guard.evade(wish, profile, self._version, pinned)
         return Choice(kind, knobs, observation, proposal.source, proposal.noise, proposal.why)
 
     def _of(self, profile: Profile) -> _Experience:

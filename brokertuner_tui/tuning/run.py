@@ -156,12 +156,13 @@ class Run:
         choice = self._learner.choose(self._testbed.profile)
         propose_s = time.perf_counter() - started
         before = self._operations.in_force or choice.knobs
-        outcome = self._testbed.trial(choice.knobs, on_phase=self._phase, interrupted=self._interrupted)
+        floor = self._learner.floor(choice, self._testbed.profile)
+        outcome = self._testbed.trial(choice.knobs, on_phase=self._phase, interrupted=self._interrupted, floor=floor)
         self._operations.revive_broker(outcome.reason)
         outcome = replace(outcome, timings=replace(outcome.timings, propose_s=propose_s))
         self._learn_and_record(number, choice, outcome, before)
         self.trials = number  # until here, phases belong to it as the one that is under way
-        if outcome.verdict is Verdict.FAILED:
+        if outcome.verdict is Verdict.FAILED or outcome.cut_short:
             self._put_back(choice, outcome)
         self._trial_seconds += 0.2 * (time.perf_counter() - began - self._trial_seconds)
         if number % self._tuning.save_freq == 0:
@@ -193,10 +194,11 @@ class Run:
         self._tell(replace(event, outcome=replace(event.outcome, timings=timings)))
 
     def _put_back(self, choice: Choice, outcome: Outcome) -> None:
-        """After a failed trial: the best known, or the default, is brought into force and verified."""
+        """After a trial that failed or was cut short: the best known, or the default, is brought into force and verified."""
         best = self._learner.best(outcome.profile)
         knobs = best.knobs if best and best.knobs != choice.knobs else self._learner.default
-        self._operations.apply(knobs, "put back after a failed trial")
+        what = "a failed trial" if outcome.verdict is Verdict.FAILED else "a trial that live traffic suffered from"
+        self._operations.apply(knobs, f"put back after {what}")
 
     def _interrupted(self) -> bool:
         """Takes commands in the middle of a trial; whether one of them needs the trial to end."""

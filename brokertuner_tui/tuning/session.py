@@ -21,10 +21,12 @@ from brokertuner_tui.knobs import validation
 from brokertuner_tui.knobs.catalogue import CATALOGUE, Value, Version
 from brokertuner_tui.tuning import commands, events
 from brokertuner_tui.tuning.events import Left, State
+from brokertuner_tui.tuning.guard import Caution
 from brokertuner_tui.tuning.learner import Learner
 from brokertuner_tui.tuning.operations import Operations
 from brokertuner_tui.tuning.run import Run
 from brokertuner_tui.tuning.stream import EventStream
+from brokertuner_tui.workload import live
 from brokertuner_tui.workload.profile import Workload
 
 if TYPE_CHECKING:  # importing the store imports SQLAlchemy
@@ -179,7 +181,8 @@ class TuningSession:
             seed=settings.seed,
             device=settings.agent.device,
         )
-        return Learner(agent, preset, testbed.version, testbed.defaults, pinned)
+        caution = Caution(settings.live.max_step, settings.live.margin) if self._workload.name == live.NAME else None
+        return Learner(agent, preset, testbed.version, testbed.defaults, pinned, caution)
 
     def _close(self, state: State, reason: str, left: Left) -> None:
         confirmed = self._run.confirmation.event if self._run and self._run.confirmation else None

@@ -82,7 +82,7 @@ def test_the_workloads_there_are(tmp_path: Path) -> None:
     (tmp_path / "w.toml").write_text("[workload.mine]\nqos = 2\nrate = 10\n")
     listed = json.loads(run(tmp_path, "workload", "--list", "--json", "--workload-file", "w.toml").stdout)
     by_name = {entry["name"]: entry for entry in listed}
-    assert {"telemetry", "pipeline", "wan", "fanout", "bulk", "burst", "durable", "qos2", "day", "mine"} == set(by_name)
+    assert {"telemetry", "pipeline", "wan", "fanout", "bulk", "burst", "durable", "qos2", "day", "live", "mine"} == set(by_name)
     assert (by_name["mine"]["qos"], by_name["mine"]["rate"]) == (2, 10.0)
     assert by_name["day"]["phases"][0] == {"use": "telemetry", "seconds": 40.0}
     text = run(tmp_path, "workload", "--list").stdout

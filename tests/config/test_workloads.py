@@ -155,7 +155,7 @@ def test_a_workload_file_gives_its_own_and_may_use_shipped_ones(tmp_path: Path) 
 
 
 def test_an_unknown_workload_lists_the_known_ones() -> None:
-    with pytest.raises(UsageError, match=r"unknown workload 'fan': known are bulk, burst, day, durable, fanout, pipeline"):
+    with pytest.raises(UsageError, match=r"unknown workload 'fan': known are bulk, burst, day, durable, fanout, live, pipeline"):
         get_workload(load_settings(environ={}, cwd=NOWHERE), "fan")
 
 

@@ -55,6 +55,18 @@ class LiveFigures:
     remarks: tuple[str, ...]
 
     @property
+    def source(self) -> str:
+        """Where the figures come from, in a few words."""
+        return ("probe, $SYS" if self.offered_per_s is not None else "probe alone") + (", topics" if self.sequenced else "")
+
+    @property
+    def too_few(self) -> str:
+        """Why a window with fewer than `FEWEST_JUDGED` says nothing."""
+        if not self.judged and self.remarks:
+            return self.remarks[0]
+        return f"{self.judged} probe messages are too few to judge by: a longer live.window_sec, or more of live.probe_rate"
+
+    @property
     def quiet(self) -> bool:
         """Whether `$SYS` says that there is next to no traffic."""
         return self.offered_per_s is not None and self.offered_per_s < QUIET_PER_S

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from brokertuner_tui.mqtt.endpoint import Endpoint
 from brokertuner_tui.telemetry.sample import SysRates
 from brokertuner_tui.telemetry.sys_topics import SysTopics
 from brokertuner_tui.workload.builtin import BuiltinLoad
-from brokertuner_tui.workload.live import NAME, probe
+from brokertuner_tui.workload.live import probe
 from brokertuner_tui.workload.live.figures import LiveFigures, Sequenced
 from brokertuner_tui.workload.live.listener import Listener
 from brokertuner_tui.workload.live.publications import (
@@ -30,6 +29,7 @@ from brokertuner_tui.workload.live.publications import (
     blind_spots,
     counts_qos2,
 )
+from brokertuner_tui.workload.live.traffic import initial_profile, observed
 from brokertuner_tui.workload.load import LoadError, LoadStatus
 from brokertuner_tui.workload.profile import Profile
 from brokertuner_tui.workload.window import Window
@@ -231,7 +231,7 @@ class LiveLoad:
         elif unknown:
             remarks = (unknown, *remarks)
         figures = LiveFigures(
-            judged=window.on_time + window.late + window.missing,
+            judged=window.on_time + window.late + window.missing if self._came else 0,
             probe_per_s=window.sent_per_s,
             sys_seconds=0.0,
             offered_per_s=None,
@@ -260,10 +260,10 @@ class LiveLoad:
         # Traffic comes and goes; the probe must not follow every gust of it.
         known = self._others_packets_per_s
         self._others_packets_per_s = others if known is None else min(others, 0.5 * (known + others))
-        share = ours_in / packets if packets > 0 else None
+        share = min(1.0, ours_in / packets) if packets > 0 else None
         remarks = blind_spots(version)
         if share is not None and share > self._settings.probe_share * 1.1:
-            what = f"the probe is {100 * share:.2g} % of the packets that the broker receives"
+            what = f"the probe is {100 * share:.3g} % of the packets that the broker receives"
             remarks = (f"{what}: there is little traffic, and it sends a message a second at each QoS at least", *remarks)
         listening = self._listener is not None
         return replace(
@@ -278,38 +278,6 @@ class LiveLoad:
             probe_share=share,
             remarks=figures.remarks + remarks,
         )
-
-
-def initial_profile(settings: LiveSettings) -> Profile:
-    """What a live workload is described as before anything is known of it."""
-    return Profile(NAME, qos=1, payload_bytes=max(24, settings.probe_payload_bytes), rate=1.0, slo_ms=settings.slo_ms)
-
-
-def observed(before: Profile, figures: LiveFigures) -> Profile:
-    """The traffic of a window as a profile, for the agent to tell loads apart: amounts to the nearest power of two, so that
-    one and the same traffic looks the same. Who publishes and who subscribes is made up from the fan-out.
-    """
-    if figures.offered_per_s is None or figures.clients is None:
-        return before
-    fan_out = _power_of_two(figures.fan_out) if figures.fan_out else before.fan_out
-    clients = _power_of_two(max(2, figures.clients))
-    publishers = max(1, round(clients / (1 + fan_out)))
-    subscribers = max(1, round(publishers * fan_out))
-    payload = before.payload_bytes
-    if figures.bytes_in_per_s and not figures.quiet:
-        payload = max(24, round(_power_of_two(figures.bytes_in_per_s / figures.offered_per_s)))
-    return replace(
-        before,
-        publishers=publishers,
-        subscribers=subscribers,
-        topics=publishers,
-        rate=max(1.0, _power_of_two(figures.offered_per_s)),
-        payload_bytes=payload,
-    )
-
-
-def _power_of_two(value: float) -> float:
-    return float(2 ** round(math.log2(value))) if value > 0 else 0.0
 
 
 def _heard(
