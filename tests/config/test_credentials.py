@@ -52,12 +52,12 @@ def test_the_usual_ports(settings: dict[str, Any], port: int) -> None:
 
 
 def test_everything(tmp_path: Path, secret_file: Path) -> None:
-    files = {name: tmp_path / name for name in ("ca_file", "cert_file", "key_file")}
+    files: dict[str, Any] = {name: tmp_path / name for name in ("ca_file", "cert_file", "key_file")}
     endpoint = made(
         host="broker.example", port=1, transport="websockets", ws_path="/x", username="me", password_file=secret_file,
         tls=True, tls_name="other.example", **files,
     )  # fmt: skip
-    tls = Tls(*files.values(), "other.example")
+    tls = Tls(files["ca_file"], files["cert_file"], files["key_file"], "other.example")
     assert endpoint == Endpoint("broker.example", 1, 5, "websockets", "/x", tls, "me", SECRET)
     assert Endpoint.from_dict(endpoint.as_dict()) == endpoint
 
@@ -94,6 +94,7 @@ def test_a_misspelt_variable_is_not_repeated(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "password"),
     [("a\n", "a"), ("a", "a"), ("a\r\nb", "a"), (" a \n", " a "), ("ü\n", "ü"), ("a" * 65_535 + "\n", "a" * 65_535)],
+    ids=range(6),
 )
 def test_first_lines(secret_file: Path, content: str, password: str) -> None:
     secret_file.write_bytes(content.encode())
@@ -108,6 +109,7 @@ def test_first_lines(secret_file: Path, content: str, password: str) -> None:
         (b"\xff\n", "its first line is not UTF-8 text"),
         (b"a" * 65_536 + b"\n", "its first line is longer than 65535 bytes"),
     ],
+    ids=range(4),
 )
 def test_files_that_hold_no_password(secret_file: Path, content: bytes, said: str) -> None:
     secret_file.write_bytes(content)
@@ -154,6 +156,7 @@ def test_what_is_no_file(tmp_path: Path) -> None:
             "from broker.password_file /p or from BROKERTUNER_BROKER_PASSWORD",
         ),
     ],
+    ids=range(8),
 )
 def test_contradictions(environ: dict[str, str], settings: dict[str, Any], said: str) -> None:
     settings = {name: Path(value) if name.endswith("_file") else value for name, value in settings.items()}
@@ -173,7 +176,8 @@ def test_a_password_alone() -> None:
     ("name", "value"),
     [
         ("host", "a b"), ("host", ""), ("host", "[::1]"), ("host", "me@there"), ("ws_path", "mqtt"), ("ws_path", "/a b"),
-        ("ws_path", "/a\r\nX: y"), ("username", "a\nb"), ("username", ""), ("tls_name", "a/b"), ("protocol", "4"), ("transport", "udp"),
+        ("ws_path", "/a\r\nX: y"), ("username", "a\nb"), ("username", ""), ("tls_name", "a/b"), ("protocol", "4"),
+        ("transport", "udp"),
     ],
 )  # fmt: skip
 def test_values_that_mean_something_else(tmp_path: Path, name: str, value: str) -> None:
