@@ -9,7 +9,7 @@ from typing import Protocol
 from brokertuner_tui.broker.log import errors
 from brokertuner_tui.broker.ports import holder, owns
 from brokertuner_tui.broker.probe import Dropped, Limits, NotAuthorised, NotListening, Probe, ProbeError, hello_bytes
-from brokertuner_tui.knobs.catalogue import KnobValues
+from brokertuner_tui.knobs.catalogue import LARGEST_PACKET, KnobValues
 from brokertuner_tui.mqtt.endpoint import MQTT_5, Endpoint
 from brokertuner_tui.mqtt.tls import TlsFileError
 
@@ -34,6 +34,7 @@ class Watched(Protocol):
 
     def ended(self) -> str | None:
         """None while it runs, or as long as nobody can tell; else how it ended: `by signal 9`, `with exit code 3`."""
+
 
 class WordsSince(Protocol):
     """A log that can be read from a mark on."""
@@ -193,6 +194,8 @@ def _compare(limits: Limits, knobs: KnobValues) -> list[str]:
     """What the CONNACK says against what it should say (so in 2.0.11, 2.0.21 and 2.1.2)."""
     in_flight = knobs["max_inflight_messages"]
     wanted = Limits(None if in_flight in _UNLIMITED_IN_FLIGHT else in_flight, knobs["max_packet_size"])
+    if limits.maximum_packet_size is None:  # nothing was configured: all that MQTT has room for
+        limits = Limits(limits.receive_maximum, LARGEST_PACKET)
     for name, is_, should_be in (
         ("Receive Maximum", limits.receive_maximum, wanted.receive_maximum),
         ("Maximum Packet Size", limits.maximum_packet_size, wanted.maximum_packet_size),

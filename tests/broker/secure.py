@@ -35,7 +35,7 @@ from brokertuner_tui.process.child import Child
 HOST = "127.0.0.1"
 USERNAME, PASSWORD = "tuner", "correct horse: ünï"
 LISTENERS = ("plain", "tls", "mtls", "ws", "wss")
-"""`mtls` asks for a certificate, and takes its name as the user's."""
+"""`mtls` asks for a certificate, and takes its name as the user's. There is also `old`, without MQTT 5 (from 2.1 on)."""
 
 
 @dataclass(frozen=True)
@@ -191,6 +191,8 @@ def _listener(name: str, port: int, authority: Authority, server: Identity) -> l
         lines.append("protocol websockets")
     if name in ("tls", "mtls", "wss"):
         lines += [f"cafile {authority.ca_file}", f"certfile {server.cert_file}", f"keyfile {server.key_file}"]
+    if name == "old":
+        lines.append("accept_protocol_versions 3, 4")
     if name == "mtls":
         lines += ["require_certificate true", "use_identity_as_username true"]
     return lines
