@@ -1,0 +1,1 @@
+"""What stands in the way of tuning on this machine, and the exact command that mends it."""
