@@ -13,7 +13,7 @@ from pathlib import Path
 
 from brokertuner_tui.broker.find import probe_version
 from brokertuner_tui.broker.knob_file import KnobFile
-from brokertuner_tui.broker.operator_conf import Listener, OperatorConf, OperatorConfError, read_operator_conf
+from brokertuner_tui.broker.operator_conf import Listener, OperatorConf, OperatorConfError, Place, read_operator_conf
 from brokertuner_tui.broker.service import Problem, Service
 from brokertuner_tui.errors import TunerError
 from brokertuner_tui.knobs.catalogue import Version, parse_version
@@ -83,9 +83,7 @@ class Facts:
             line = shlex.quote(f"include_dir {path.parent}")
             found.append(Problem(f"{main} does not include {path.parent}", f"echo {line} | sudo tee -a {main}"))
         for name, place in self.conf.after_ours.items():
-            found.append(
-                Problem(f"{place} sets {name} below {path}, and wins over it", f"sudo sed -i '{place.line}d' {place.file}")
-            )
+            found.append(Problem(f"{place} sets {name}, is read after {path} and wins over it", _mend_order(place, path)))
         if self.listener is None:
             kind = ("WebSocket " if self.endpoint.transport == "websockets" else "") + (
                 "with TLS " if self.endpoint.tls else ""
@@ -156,6 +154,12 @@ def version_from_sys(endpoint: Endpoint) -> Version:
         f"{endpoint} does not say its version under $SYS (sys_interval 0, or an ACL), and its program is not known here: "
         "name it with --mosquitto PATH"
     )
+
+
+def _mend_order(place: Place, path: Path) -> str:
+    if place.file.parent == path.parent:
+        return f"broker.tuner_config = '{path.with_name('zz_broker_tuner.conf')}', which is read last"
+    return f"line {place.line} of {place.file} moved above its include_dir"
 
 
 def _shown(listener: Listener) -> str:
