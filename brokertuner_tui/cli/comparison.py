@@ -15,12 +15,13 @@ from brokertuner_tui.tuning.events import Measured
 def comparison_table(default: Measured, best: Measured) -> Table:
     """What the confirming windows say."""
     table = new_table("")
-    add_numbers(table, "On time/s", "95 % interval", "Delivered/s", "On time", "p99 ms", "Windows")
+    digits, first = (1, "In time %") if default.in_percent else (0, "On time/s")
+    add_numbers(table, first, "95 % interval", "Delivered/s", "On time", "p99 ms", "Windows")
     for name, figure in (("default", default), ("best", best)):
         table.add_row(
             name,
-            f"{figure.on_time_per_s:,.0f}",
-            f"{figure.low:,.0f} to {figure.high:,.0f}",
+            f"{figure.on_time_per_s:,.{digits}f}",
+            f"{figure.low:,.{digits}f} to {figure.high:,.{digits}f}",
             f"{figure.received_per_s:,.0f}",
             f"{100 * figure.on_time_share:.1f} %" if figure.on_time_share == figure.on_time_share else "",
             f"{figure.p99_ms:.4g}" if figure.p99_ms == figure.p99_ms else "",

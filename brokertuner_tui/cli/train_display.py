@@ -14,7 +14,7 @@ from brokertuner_tui.cli import output
 from brokertuner_tui.cli.comparison import comparison_table, knobs_table
 from brokertuner_tui.errors import TunerError
 from brokertuner_tui.tui.fold import fold
-from brokertuner_tui.tui.format import per_second
+from brokertuner_tui.tui.format import goodput, per_second
 from brokertuner_tui.tui.model import LogLine, Model
 from brokertuner_tui.tuning import events
 from brokertuner_tui.tuning.events import Event, State
@@ -81,8 +81,9 @@ class Display:
         model, parts = self._model, []
         if model.sample is not None:
             parts.append(f"on time {per_second(model.sample.on_time_per_s)}")
-        if model.best is not None and model.best.outcome.window is not None:
-            parts.append(f"best {per_second(model.best.outcome.window.on_time_per_s)}")
+        best = model.best.outcome.window if model.best is not None else None
+        if best is not None:
+            parts.append(f"best {goodput(best.goodput, in_percent=best.live is not None)}")
         if trials and trials < self._total:
             left = (time.monotonic() - self._began) / trials * (self._total - trials)
             parts.append(f"about {_duration(left)} left")

@@ -97,6 +97,8 @@ def _about(run: RunRow, trial: int | None) -> list[str]:
 
 def _figures(figure: Measured) -> str:
     p99 = "" if figure.p99_ms != figure.p99_ms else f", p99 {figure.p99_ms:.4g} ms"
+    if figure.in_percent:
+        return f"{figure.on_time_per_s:.1f} % in time and delivered (95 % interval {figure.low:.1f} to {figure.high:.1f}){p99}"
     return (
         f"{figure.on_time_per_s:,.0f} messages/s on time (95 % interval {figure.low:,.0f} to {figure.high:,.0f}) "
         f"of {figure.received_per_s:,.0f}/s delivered{p99}"

@@ -82,9 +82,9 @@ def _trial(model: Model, event: TrialFinished) -> Model:
         profile,
         event.kind,
         event.verdict,
-        window.on_time_per_s if window else None,
-        window.on_time_stderr if window else 0.0,
-        window.received_per_s if window else None,
+        window.goodput if window else None,
+        window.goodput_stderr if window else 0.0,
+        window.received_per_s if window and window.live is None else None,
         event.reward,
     )
     references, bests = model.references, model.bests

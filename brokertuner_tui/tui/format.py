@@ -34,6 +34,11 @@ def per_second(number: float) -> str:
     return f"{compact(number)}/s"
 
 
+def goodput(number: float, *, in_percent: bool) -> str:
+    """A goodput: a rate, or under live traffic the share in time, in per cent."""
+    return f"{number:.1f} %" if in_percent else per_second(number)
+
+
 def milliseconds(ms: float) -> str:
     """A time in ms, in seconds from one up: `0.46 ms`, `12.4 s`."""
     if not math.isfinite(ms):

@@ -76,8 +76,8 @@ class Reference:
             return self
         n = self.trials + 1
         return Reference(
-            self.on_time_per_s + (window.on_time_per_s - self.on_time_per_s) / n,
-            window.on_time_stderr if n == 1 else ((self.stderr * self.trials) ** 2 + window.on_time_stderr**2) ** 0.5 / n,
+            self.on_time_per_s + (window.goodput - self.on_time_per_s) / n,
+            window.goodput_stderr if n == 1 else ((self.stderr * self.trials) ** 2 + window.goodput_stderr**2) ** 0.5 / n,
             self.received_per_s + (window.received_per_s - self.received_per_s) / n,
             self.p99_ms + (window.p99_ms - self.p99_ms) / n,
             n,

@@ -8,7 +8,7 @@ from typing import Any
 from brokertuner_tui.connection.tracker import ConnectionState
 from brokertuner_tui.env.outcome import Verdict
 from brokertuner_tui.knobs.catalogue import Value
-from brokertuner_tui.tui.format import compact, knob_value, milliseconds, per_second, percent, plural
+from brokertuner_tui.tui.format import compact, goodput, knob_value, milliseconds, per_second, percent, plural
 from brokertuner_tui.tui.model import LogLine, Model, Tone
 from brokertuner_tui.tuning import events
 from brokertuner_tui.tuning.events import Event, State, TrialFinished, TrialKind
@@ -41,27 +41,32 @@ def verdict_against(trial: TrialFinished, model: Model) -> tuple[str, Tone, str]
     """Glyph, tone and words for a trial's on-time goodput against the best so far, or the default, or nothing."""
     window = trial.outcome.window
     assert window is not None, "only a trial that was measured can be compared"
-    rate, name = window.on_time_per_s, trial.outcome.profile.name
+    rate, name = window.goodput, trial.outcome.profile.name
     best = model.bests.get(name)
     if best is None or best.outcome.window is None:
         return "·", "plain", "the first under this load"
     before = best.outcome.window
-    if rate < 1 and before.on_time_per_s < 1:
+    was = before.goodput
+    if rate < 1 and was < 1:
         return "▼", "worse", "nor has any other"
     # Two standard errors of the difference: about 95 %. A window knows little of what lasts longer than itself: 1 % at least.
-    noise = 2 * (window.on_time_stderr**2 + before.on_time_stderr**2) ** 0.5
-    gain = rate - before.on_time_per_s
-    if abs(gain) <= max(noise, 0.01 * max(rate, before.on_time_per_s)):
+    noise = 2 * (window.goodput_stderr**2 + before.goodput_stderr**2) ** 0.5
+    gain = rate - was
+    if abs(gain) <= max(noise, 0.01 * max(rate, was)):
         return ("▲", "best", "best, inside the noise") if trial.is_best else ("·", "plain", "as good as the best")
     if gain > 0:
-        return "▲", "best" if trial.is_best else "better", f"new best, {before_text(before.on_time_per_s, rate)}"
-    return "▼", "worse", f"best is {per_second(before.on_time_per_s)}"
+        return (
+            "▲",
+            "best" if trial.is_best else "better",
+            f"new best, {before_text(was, rate, in_percent=window.live is not None)}",
+        )
+    return "▼", "worse", f"best is {goodput(was, in_percent=window.live is not None)}"
 
 
-def before_text(old: float, new: float) -> str:
+def before_text(old: float, new: float, *, in_percent: bool = False) -> str:
     """`was 29.3k/s`, with the factor where that says more."""
     factor = f", {new / old:.2f}×" if old >= 1 and new > 1.1 * old else ""
-    return f"was {per_second(old)}{factor}"
+    return f"was {goodput(old, in_percent=in_percent)}{factor}"
 
 
 def _trial(event: TrialFinished, model: Model) -> LogLine:
@@ -86,7 +91,9 @@ def _trial(event: TrialFinished, model: Model) -> LogLine:
     for share, word in shares:
         if share > 0.005:
             bad += f"{percent(share)} {word}, "
-    result = f"{bad}{per_second(window.on_time_per_s)} on time ({words})"
+    if outcome.cut_short:
+        glyph, tone, bad = "✂", "worse", f"{outcome.reason}; "
+    result = f"{bad}{goodput(window.goodput, in_percent=window.live is not None)} on time ({words})"
     brief = f"{head}   {result}   {what}"
     text = brief if bad else f"{head}   {what}   {result}"
     return LogLine(event.at, glyph, tone, text, trial=event.trial, brief=brief)
@@ -130,7 +137,8 @@ def _state(event: events.StateChanged, model: Model) -> LogLine | None:
 def _confirmed(event: events.Confirmed, model: Model) -> LogLine:
     default, best = event.default, event.best
     detail = "\n".join(
-        f"{name}: {per_second(figure.on_time_per_s)} on time (95 %: {compact(figure.low)} to {compact(figure.high)}), "
+        f"{name}: {goodput(figure.on_time_per_s, in_percent=figure.in_percent)} on time "
+        f"(95 %: {compact(figure.low)} to {compact(figure.high)}), "
         f"delivered {per_second(figure.received_per_s)}, p99 {milliseconds(figure.p99_ms)}, "
         f"{plural(figure.windows, 'window')}"
         for name, figure in (("default", default), (f"best (trial {event.best_trial})", best))
@@ -139,14 +147,14 @@ def _confirmed(event: events.Confirmed, model: Model) -> LogLine:
     if not event.better:
         return LogLine(event.at, "?", "warning", f"not confirmed: best and default do not differ {windows}", detail)
     how = confirmed_factor(event)
-    text = f"confirmed: best {per_second(best.on_time_per_s)} on time, {how} {windows}"
+    text = f"confirmed: best {goodput(best.on_time_per_s, in_percent=best.in_percent)} on time, {how} {windows}"
     return LogLine(event.at, "✓", "best", text, detail)
 
 
 def confirmed_factor(event: events.Confirmed) -> str:
     """`1.68–1.72× the default`, or in figures where the default has next to nothing on time."""
     if event.ratio_low != event.ratio_low or event.ratio_low > 100 or event.ratio_high == float("inf"):
-        return f"default {per_second(event.default.on_time_per_s)}"
+        return f"default {goodput(event.default.on_time_per_s, in_percent=event.default.in_percent)}"
     return f"{event.ratio_low:.2f}–{event.ratio_high:.2f}× the default"
 
 

@@ -66,14 +66,14 @@ def _measured(knobs: KnobValues, measure: Callable[[KnobValues], Outcome], inter
 def _verdict(windows: list[tuple[Which, Window]], best_knobs: Mapping[str, Value], best_trial: int, profile: str) -> Confirmed:
     default = [window for which, window in windows if which == "default"]
     best = [window for which, window in windows if which == "best"]
-    default_goodput = [window.on_time_per_s for window in default]
-    best_goodput = [window.on_time_per_s for window in best]
+    default_goodput = statistics.figures(default, default)
+    best_goodput = statistics.figures(best, default)
     ratio = statistics.ratio(best_goodput, default_goodput)
     return Confirmed(
         at=time.time(),
         profile=profile,
         default=statistics.measured(default),
-        best=statistics.measured(best),
+        best=statistics.measured(best, default),
         best_knobs=dict(best_knobs),
         best_trial=best_trial,
         ratio_low=ratio.low,

@@ -200,6 +200,9 @@ class Measured:
     """Of what was delivered."""
     p99_ms: float
     windows: int
+    in_percent: bool = False
+    """Of live traffic: the first three are not messages a second but the share in time and delivered, in per cent, relative
+    to what the default delivers of what is offered (`tuning.statistics.figures`)."""
 
 
 @dataclass(frozen=True, slots=True)

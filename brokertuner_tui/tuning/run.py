@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -62,6 +63,7 @@ class Run:
         self._started = time.monotonic()
         self._trial_seconds = tuning.step_interval_sec + tuning.settle_sec
         self._checkpointed = 0
+        self._remarked: set[str] = set()
         self._held = False
         """Paused by us, not by the operator: the store is full."""
         self.trials = 0
@@ -159,6 +161,7 @@ class Run:
         floor = self._learner.floor(choice, self._testbed.profile)
         outcome = self._testbed.trial(choice.knobs, on_phase=self._phase, interrupted=self._interrupted, floor=floor)
         self._operations.revive_broker(outcome.reason)
+        self._tell_remarks(outcome)
         outcome = replace(outcome, timings=replace(outcome.timings, propose_s=propose_s))
         self._learn_and_record(number, choice, outcome, before)
         self.trials = number  # until here, phases belong to it as the one that is under way
@@ -192,6 +195,15 @@ class Run:
         self._recorder.trial(event, self._operations.broker_restarts, self._operations.load_restarts)
         timings = replace(event.outcome.timings, record_s=time.perf_counter() - started)
         self._tell(replace(event, outcome=replace(event.outcome, timings=timings)))
+
+    def _tell_remarks(self, outcome: Outcome) -> None:
+        """Says once what the figures of live traffic cannot show."""
+        live = outcome.window.live if outcome.window is not None else None
+        for remark in live.remarks if live is not None else ():
+            kind = re.sub(r"[\d.,e+-]+", "", remark)  # the same with other numbers is not news
+            if kind not in self._remarked:
+                self._remarked.add(kind)
+                self._notice(remark, "info")
 
     def _put_back(self, choice: Choice, outcome: Outcome) -> None:
         """After a trial that failed or was cut short: the best known, or the default, is brought into force and verified."""

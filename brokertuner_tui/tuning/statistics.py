@@ -43,9 +43,29 @@ def interval(values: Sequence[float]) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
-def measured(windows: Sequence[Window]) -> Measured:
-    """What confirming windows of one setting say together."""
-    goodput = interval([window.on_time_per_s for window in windows])
+def figures(windows: Sequence[Window], default: Sequence[Window]) -> list[float]:
+    """What confirming windows are compared by, one number each.
+
+    Of a load of ours: on-time deliveries a second. Of live traffic: the share of the probe's (and of the numbered) messages in
+    time, times the delivered share, in per cent. The delivered share is relative to the mean deliveries a message in the
+    windows of the default; where `$SYS` did not say it of every window of the default, it is left out.
+    """
+    fan_outs = [window.live.fan_out for window in default if window.live is not None]
+    known = [fan_out for fan_out in fan_outs if fan_out is not None]
+    usual = statistics.fmean(known) if known and len(known) == len(default) else None
+    return [
+        100 * window.share_in_time * window.live.delivered_share(usual) if window.live is not None else window.on_time_per_s
+        for window in windows
+    ]
+
+
+def measured(windows: Sequence[Window], default: Sequence[Window] = ()) -> Measured:
+    """What confirming windows of one setting say together.
+
+    Args:
+        default: those of the default, which live traffic is judged relative to; empty: `windows` are they.
+    """
+    goodput = interval(figures(windows, default or windows))
     received = sum(window.received for window in windows)
     return Measured(
         on_time_per_s=goodput.mean,
@@ -55,6 +75,7 @@ def measured(windows: Sequence[Window]) -> Measured:
         on_time_share=sum(window.on_time for window in windows) / received if received else 0.0,
         p99_ms=statistics.median(window.p99_ms for window in windows),
         windows=len(windows),
+        in_percent=any(window.live is not None for window in windows),
     )
 
 

@@ -100,6 +100,21 @@ class Window:
         variance = sum((count - mean) ** 2 for count in self.on_time_slices) / (n - 1)
         return float((variance / n) ** 0.5 / self.slice_s)
 
+    @property
+    def goodput(self) -> float:
+        """What settings are compared by: on-time deliveries a second; of live traffic, whose amount is not ours, the share in
+        time that was not dropped, in per cent."""
+        return 100 * self.share_in_time * self.live.not_dropped if self.live is not None else self.on_time_per_s
+
+    @property
+    def goodput_stderr(self) -> float:
+        """Standard error of `goodput`; of live traffic, that of a share of so many probe messages."""
+        if self.live is None:
+            return self.on_time_stderr
+        judged = max(1, self.live.judged)
+        share = min(1 - 0.5 / judged, max(0.5 / judged, self.share_in_time))  # 20 of 20 are not known to be all of 1,000
+        return float(100 * (share * (1 - share) / judged) ** 0.5)
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON; the rates are included for readers and ignored by `from_dict`."""
         rates = ("on_time_per_s", "received_per_s", "sent_per_s", "on_time_stderr")

@@ -155,7 +155,7 @@ def test_a_workload_file_gives_its_own_and_may_use_shipped_ones(tmp_path: Path) 
 
 
 def test_an_unknown_workload_lists_the_known_ones() -> None:
-    with pytest.raises(UsageError, match=r"unknown workload 'fan': known are bulk, burst, day, durable, fanout, live, pipeline"):
+    with pytest.raises(UsageError, match=r"workload 'fan': known are bulk, burst, day, durable, fanout, live, pipeline"):
         get_workload(load_settings(environ={}, cwd=NOWHERE), "fan")
 
 
@@ -167,3 +167,48 @@ def test_an_unknown_workload_in_the_config_names_the_place(load: Load) -> None:
         get_workload(loaded, "fan")
     with pytest.raises(UsageError, match=r"^unknown workload 'fun': "):
         get_workload(loaded, "fun")
+
+
+MIXED = """
+[workload.one]
+rate = 100
+qos = 1
+[workload.other]
+rate = 50
+payload_bytes = 5000
+[workload.both]
+mix = ["one", "other", "burst"]
+[workload.after]
+phases = [ { use = "both", seconds = 5 }, { use = "one", seconds = 5 } ]
+"""
+
+
+def test_a_mix_is_several_at_once(tmp_path: Path) -> None:
+    (tmp_path / "w.toml").write_text(MIXED)
+    found = read_workloads(tmp_path / "w.toml")
+    mix = found["both"].at(0)
+    assert (mix.name, [part.name for part in mix.parts], mix.rate) == ("both", ["one", "other", "burst"], 30_150)
+    assert [phase.profile.name for phase in found["after"].phases] == ["both", "one"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[workload.record]\nrate = 1\n", "workload = 'record': is a command of its own (`workload record`)"),
+        ("[workload.play]\nrate = 1\n", "workload = 'play': is a command of its own (`workload play`)"),
+        ("[workload.m]\nmix = []\n", "workload.m.mix = []: must be a list of 1 to 64 steady workloads"),
+        ("[workload.m]\nmix = 'one'\n", "workload.m.mix = 'one': must be a list"),
+        ("[workload.m]\nmix = ['on']\n", "workload.m.mix = 'on': unknown workload"),
+        ("[workload.m]\nmix = ['day']\n", "workload.m.mix = 'day': has phases, is a mix, or was recorded"),
+        ("[workload.m]\nmix = ['m']\n", "workload.m.mix = 'm': has phases, is a mix, or was recorded"),
+        ("[workload.m]\nmix = ['fanout']\nrate = 1\n", "workload.m.rate = 1: cannot stand beside mix"),
+        ("[workload.m]\nmix = ['fanout']\nphases = []\n", "workload.m.mix = ['fanout']: cannot stand beside phases"),
+        ("[workload.m]\nmix = ['fanout', 'wan']\n", "workload.m.mix = ['fanout', 'wan']: client_rtt_ms = 50"),
+    ],
+)
+def test_what_is_wrong_with_a_mix(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "w.toml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        read_workloads(tmp_path / "w.toml")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)

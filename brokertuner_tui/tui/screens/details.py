@@ -14,7 +14,17 @@ from textual.widgets import Static
 from brokertuner_tui.env.outcome import Outcome, Verdict
 from brokertuner_tui.knobs.catalogue import BY_NAME, NAMES, inert
 from brokertuner_tui.tui import ink
-from brokertuner_tui.tui.format import DASH, grouped, in_bytes, knob_value, milliseconds, per_second, percent, range_text
+from brokertuner_tui.tui.format import (
+    DASH,
+    goodput,
+    grouped,
+    in_bytes,
+    knob_value,
+    milliseconds,
+    per_second,
+    percent,
+    range_text,
+)
 from brokertuner_tui.tui.ink import ACCENT, BEST, BOLD, HAND, QUIET, TONES, WORSE, cell, line
 from brokertuner_tui.tui.model import LogLine, Model
 from brokertuner_tui.tui.screens.dialog import Dialog
@@ -25,6 +35,7 @@ from brokertuner_tui.tui.widgets.latency import LatencyPane
 from brokertuner_tui.tui.widgets.log import EventLog, time_text
 from brokertuner_tui.tui.widgets.pane import Pane
 from brokertuner_tui.tuning.events import TrialFinished
+from brokertuner_tui.workload.live.figures import LiveFigures
 from brokertuner_tui.workload.window import Window
 
 _HISTORY = 200
@@ -101,7 +112,7 @@ def knob_details(name: str, model: Model, width: int = 100) -> Content:
 
 
 def _rate(trial: TrialFinished) -> float:
-    return trial.outcome.window.on_time_per_s if trial.outcome.window else 0.0
+    return trial.outcome.window.goodput if trial.outcome.window else 0.0
 
 
 def _window_rows(outcome: Outcome, window: Window) -> list[Content]:
@@ -115,8 +126,8 @@ def _window_rows(outcome: Outcome, window: Window) -> list[Content]:
     usage = outcome.usage
     return [
         line(
-            (per_second(window.on_time_per_s), BOLD),
-            f" on time ±{per_second(2 * window.on_time_stderr)}",
+            (goodput(window.goodput, in_percent=window.live is not None), BOLD),
+            f" on time ±{goodput(2 * window.goodput_stderr, in_percent=window.live is not None)}",
             (f"   SLO {outcome.profile.slo_ms:g} ms, {window.seconds:.2f} s", QUIET),
         ),
         line(
@@ -133,7 +144,25 @@ def _window_rows(outcome: Outcome, window: Window) -> list[Content]:
             f"broker CPU {usage.cpu_percent:.0f} % of 1 core   memory {in_bytes(usage.rss_bytes)}   "
             f"context switches {per_second(usage.ctx_switches_per_s)}"
         ),
+        *(_live_rows(window.live) if window.live is not None else ()),
     ]
+
+
+def _live_rows(live: LiveFigures) -> list[Content]:
+    def amount(value: float | None) -> str:
+        return DASH if value is None else per_second(value)
+
+    rows = [
+        line(
+            (f"({live.source})   ", QUIET),
+            f"offered {amount(live.offered_per_s)}   delivered {amount(live.delivered_per_s)}   "
+            f"dropped {amount(live.dropped_per_s)}   over {live.sys_seconds:.1f} s of $SYS",
+        )
+    ]
+    if live.sequenced is not None:
+        seen = live.sequenced
+        rows.append(line(f"listened to {seen.topics} topics with a sequence: received {seen.received}, lost {seen.lost}"))
+    return rows + [line((remark, QUIET)) for remark in live.remarks]
 
 
 def trial_details(trial: TrialFinished, model: Model) -> Content:

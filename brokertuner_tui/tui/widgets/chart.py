@@ -116,7 +116,7 @@ class TrialChart(PlotWidget):
             if before.profile != after.profile:
                 self._upright((before.trial + after.trial) / 2, top)
         self._curve(points, "received_per_s", self._style("quiet"))
-        best = model.best.outcome.window.on_time_per_s if model.best and model.best.outcome.window else None
+        best = model.best.outcome.window.goodput if model.best and model.best.outcome.window else None
         if best is not None and model.best is not None:
             self.plot(
                 [model.best.trial, trials + 0.5], [best, best], line_style=self._style("best"), hires_mode=HiResMode.BRAILLE
@@ -166,7 +166,7 @@ class TrialChart(PlotWidget):
             self.scatter(xs, ys, marker="●", marker_style=self._style("hand"))
         best = model.best
         if best is not None and best.outcome.window is not None and points and best.trial >= points[0].trial:
-            self.scatter([best.trial], [best.outcome.window.on_time_per_s], marker="◆", marker_style=self._style("best"))
+            self.scatter([best.trial], [best.outcome.window.goodput], marker="◆", marker_style=self._style("best"))
 
 
 def _trial_ticks(trials: int) -> list[float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Container
@@ -10,10 +10,14 @@ from textual.content import Content
 from textual.widget import Widget
 
 from brokertuner_tui.tui import ink
-from brokertuner_tui.tui.format import compact, milliseconds, nice_ceiling, per_second, percent, sparkline
+from brokertuner_tui.tui.format import compact, goodput, milliseconds, nice_ceiling, per_second, percent, sparkline
 from brokertuner_tui.tui.ink import BEST, BETTER, BOLD, QUIET, WORSE, line
 from brokertuner_tui.tui.model import Model, Point
 from brokertuner_tui.tui.widgets.pane import Pane
+from brokertuner_tui.workload import live
+
+if TYPE_CHECKING:
+    from brokertuner_tui.workload.window import Window
 
 PLOT_FROM = 6
 """Lines that it takes to draw the chart; below that, a sparkline."""
@@ -22,11 +26,15 @@ PLOT_FROM = 6
 def offered_per_s(model: Model) -> float:
     """What the load asks for, deliveries a second; 0 for a closed loop, which asks for as much as there is."""
     profile = model.profile
+    if profile is not None and profile.name == live.NAME:
+        return 0.0  # it is not ours to offer
     return profile.rate * profile.fan_out if profile else 0.0
 
 
 def top_of_scale(model: Model) -> float:
     """The end of the chart's fixed scale: what is offered, or the most that was seen; it never shrinks."""
+    if model.profile is not None and model.profile.name == live.NAME:
+        return 100.0
     seen = max((point.received_per_s or 0.0 for point in model.points), default=0.0)
     return nice_ceiling(max(seen, offered_per_s(model)) * 1.02)
 
@@ -47,6 +55,8 @@ def summary(model: Model, width: int, *, latency: bool = False) -> Content:
     if last is None or window is None:
         waiting = "the first trial measures the defaults" if model.run else "nothing has been measured yet"
         return line((f"{waiting} {ink_dots(model)}".rstrip(), QUIET))
+    if window.live is not None:
+        return _live_summary(model, window, width)
     rate = window.on_time_per_s
     parts = [line((per_second(rate), BOLD), " on time", (f" ±{compact(2 * window.on_time_stderr)}", QUIET))]
     reference = model.reference
@@ -70,6 +80,37 @@ def summary(model: Model, width: int, *, latency: bool = False) -> Content:
     return ink.fit(parts, width)
 
 
+def _live_summary(model: Model, window: Window, width: int) -> Content:
+    """The same of live traffic: shares instead of rates, each with where it comes from."""
+    figures = window.live
+    assert figures is not None
+    spread = f" ±{2 * window.goodput_stderr:.1f}"
+    parts = [
+        line((goodput(window.goodput, in_percent=True), BOLD), " in time", (spread, QUIET), (f" ({figures.source})", QUIET))
+    ]
+    reference, best = model.reference, model.best
+    if reference is not None:
+        parts.append(_against(window.goodput, reference.on_time_per_s, reference.stderr, window.goodput_stderr))
+    parts.append(line(("probe p99 ", QUIET), milliseconds(window.p99_ms)))
+    if best is not None and best.outcome.window is not None:
+        parts.append(line(("━ best ", BEST), (goodput(best.outcome.window.goodput, in_percent=True), BEST)))
+    if figures.offered_per_s is not None and figures.delivered_per_s is not None:
+        amounts = f"{per_second(figures.offered_per_s)} offered, {per_second(figures.delivered_per_s)} delivered"
+        parts.append(line(("$SYS ", QUIET), amounts))
+    if figures.dropped_per_s:
+        parts.append(line((f"{per_second(figures.dropped_per_s)} dropped", WORSE)))
+    if figures.sequenced is not None and figures.sequenced.topics:
+        parts.append(line(("topics ", QUIET), f"{percent(1 - figures.sequenced.share)} lost"))
+    return ink.fit(parts, width)
+
+
+def remark(model: Model) -> str:
+    """What the last window of live traffic cannot show, the most important first; empty for a load of ours."""
+    last = next((trial for trial in reversed(model.trials) if trial.outcome.window is not None), None)
+    window = last.outcome.window if last else None
+    return "; ".join(window.live.remarks) if window is not None and window.live is not None else ""
+
+
 def ink_dots(model: Model) -> str:
     """What goes on before there is anything to show."""
     return f"({model.phase.phase})" if model.phase else ""
@@ -87,7 +128,8 @@ def _against(rate: float, default: float, *errors: float) -> Content:
 
 def spark_line(model: Model, width: int) -> Content:
     """All trials, a column each, on the chart's scale."""
-    scale = f"  0–{compact(top_of_scale(model))}/s, {len(model.points)} trials"
+    unit = "%" if model.profile is not None and model.profile.name == live.NAME else "/s"
+    scale = f"  0–{compact(top_of_scale(model))}{unit}, {len(model.points)} trials"
     room = max(8, width - len(scale))
     shown = model.points[-room:]
     top = top_of_scale(model)
@@ -116,6 +158,8 @@ class Summary(Widget):
         rows = [summary(pane.model, width, latency=compact_form)]
         if compact_form and self.size.height > 1:
             rows.append(spark_line(pane.model, width))
+        elif self.size.height > 1 and (blind := remark(pane.model)):
+            rows.append(line((blind, QUIET)).truncate(width, ellipsis=True))
         return ink.lines(rows)
 
 
@@ -158,6 +202,7 @@ class GoodputPane(Pane):
 
     def changed(self) -> None:
         """See `Pane`."""
+        self.set_class(bool(remark(self.model)), "-remarks")
         self.query_one(Summary).refresh()
         if self.plots and self.model.run is not None:
             self._draw_chart()

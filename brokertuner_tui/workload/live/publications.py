@@ -116,10 +116,10 @@ class Publications:
     def why_unknown(self, now: float) -> str:
         """For the operator: why `since` gives nothing."""
         if self.silent(now) and not self._heard:
-            return "$SYS says nothing: sys_interval is 0, or an ACL forbids it"
+            return "$SYS says nothing: sys_interval is 0, or an ACL forbids it; rewards come from the probe alone"
         if self.silent(now):
-            return "$SYS does not come any more: sys_interval is 0, or very long"
-        return "$SYS came less than twice in this window"
+            return "$SYS does not come any more: sys_interval is 0, or very long; rewards come from the probe alone"
+        return "$SYS came less than twice in this window: what is delivered is not known"
 
 
 def blind_spots(version: str) -> tuple[str, ...]:
