@@ -51,6 +51,8 @@ def check(settings: ServiceSettings) -> None:
             f"--listen {settings.host}: anything but loopback needs TLS (--tls-cert FILE --tls-key FILE): the token would be "
             "read by everyone on the way"
         )
+    if settings.tls_cert is not None and settings.tls_key is not None:
+        server.check_certificate(settings.tls_cert, settings.tls_key)
 
 
 def token_path(settings: Settings, save_dir: Path) -> Path:

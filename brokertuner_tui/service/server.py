@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -117,12 +118,27 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-def make_config(app: Any, cert: Path | None, key: Path | None) -> uvicorn.Config:
-    """Uvicorn's settings; loads the certificate.
+def check_certificate(cert: Path, key: Path) -> None:
+    """Tries both, before anything else is touched.
 
     Raises:
-        UsageError: certificate and key cannot be read, or do not fit.
+        UsageError: they cannot be read, do not fit, or the key needs a passphrase.
     """
+
+    def no_passphrase() -> str:
+        raise UsageError(f"the key {key} is locked by a passphrase, which nobody is there to type: take one without")
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, no_passphrase)
+    except ssl.SSLError as error:
+        reason = "they do not fit each other" if "MISMATCH" in str(error) else "not a certificate and its key in PEM"
+        raise UsageError(f"TLS with certificate {cert} and key {key}: {reason}") from None
+    except OSError as error:
+        raise UsageError(f"TLS with certificate {cert} and key {key}: {error.strerror or error}") from None
+
+
+def make_config(app: Any, cert: Path | None, key: Path | None) -> uvicorn.Config:
+    """Uvicorn's settings."""
     config = uvicorn.Config(
         app,
         http=PatientOnlySoLong,
@@ -140,11 +156,7 @@ def make_config(app: Any, cert: Path | None, key: Path | None) -> uvicorn.Config
         ssl_certfile=str(cert) if cert is not None else None,
         ssl_keyfile=str(key) if key is not None else None,
     )
-    try:
-        config.load()
-    except (OSError, ValueError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or error
-        raise UsageError(f"TLS with certificate {cert} and key {key}: {reason}") from error
+    config.load()
     return config
 
 

@@ -160,3 +160,18 @@ class SlowMosquitto:
     def release(self) -> None:
         """It may start."""
         self._held.unlink()
+
+
+def left_of(kin: list[psutil.Process], within_s: float = 15.0) -> list[psutil.Process]:
+    """Those that still run after some time to go; an ended one that nobody has waited for counts as gone."""
+    deadline = time.monotonic() + within_s
+    while (left := [process for process in kin if _runs(process)]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return left
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.service.agents import Agent, Program, start_program
+from tests.service.agents import Agent, Program, left_of, start_program
 from tests.service.client import Client
 
 Serve = Callable[..., Client]
@@ -71,6 +71,6 @@ def program(tmp_path: Path, mosquitto: Path) -> Iterator[Callable[..., Program]]
             kin = one.kin()
             one.process.kill()
             one.process.wait(30)
-            for left in psutil.wait_procs(kin, 10)[1]:
+            for left in left_of(kin):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     left.kill()

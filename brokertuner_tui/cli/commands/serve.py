@@ -68,7 +68,7 @@ def serve(
     try:
         from brokertuner_tui.service import run
     except ImportError as error:
-        raise _missing(error) from error
+        raise _missing(error) from None  # a cause would make it a bug of ours
     to_stderr()
 
     def started(told: run.Started) -> None:
