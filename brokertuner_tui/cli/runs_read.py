@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from brokertuner_tui.cli import settings
-from brokertuner_tui.store.errors import NoSuchRun
+from brokertuner_tui.store.errors import NoSuchRun, NothingYet
 from brokertuner_tui.store.place import Server, place_of
 from brokertuner_tui.store.rows import ConfirmationRow, RunRow, TrialRow
 
@@ -37,8 +37,11 @@ def all_runs(save_dir: Path | None, config: Path | None) -> list[RunRow]:
         return []
     from brokertuner_tui.store.store import Store
 
-    with Store.open(place, read_only=True) as store:
-        return store.runs()
+    try:
+        with Store.open(place, read_only=True) as store:
+            return store.runs()
+    except NothingYet:
+        return []
 
 
 def whole_run(key: str, save_dir: Path | None, config: Path | None) -> WholeRun:
@@ -53,9 +56,12 @@ def whole_run(key: str, save_dir: Path | None, config: Path | None) -> WholeRun:
         raise NoSuchRun(f"no run {key!r}: there is no store at {place} yet")
     from brokertuner_tui.store.store import Store
 
-    with Store.open(place, read_only=True) as store:
-        row = store.run(key)
-        return WholeRun(row, store.trials(row.id), store.confirmations(row.id))
+    try:
+        with Store.open(place, read_only=True) as store:
+            row = store.run(key)
+            return WholeRun(row, store.trials(row.id), store.confirmations(row.id))
+    except NothingYet as error:
+        raise NoSuchRun(f"no run {key!r}: {error}") from None
 
 
 def _place(save_dir: Path | None, config: Path | None) -> Path | Server:

@@ -21,7 +21,7 @@ from sqlalchemy.pool import QueuePool
 
 from brokertuner_tui.files import sync_folder
 from brokertuner_tui.store import migrations, plain, schema
-from brokertuner_tui.store.errors import StoreError
+from brokertuner_tui.store.errors import NothingYet, StoreError
 
 BUSY_MS = 10_000
 _CHECK_UP_TO_BYTES = 256 * 2**20
@@ -55,7 +55,7 @@ def open_sqlite(path: Path, *, read_only: bool) -> Engine:
             _make_file(path)
         have = _look_at(path)
         if read_only and not have:
-            raise StoreError(f"{path}: there is nothing in it yet")
+            raise NothingYet(f"{path}: there is nothing in it yet")
         if read_only and have < schema.VERSION:
             raise StoreError(
                 f"{path} is of an older brokertuner-tui (store version {have}): the next session brings it up to date"

@@ -19,6 +19,10 @@ class WriterElsewhere(StoreError):
     """Another session writes to the same store; the message says which."""
 
 
+class NothingYet(StoreError):
+    """No session has written to the store."""
+
+
 class SpoolFull(StoreError):
     """The database is away, and what may wait for it on this machine is full: nothing more can be kept."""
 

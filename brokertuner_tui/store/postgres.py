@@ -22,7 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from brokertuner_tui.store import migrations, plain, schema
 from brokertuner_tui.store.engine import check_version, words
-from brokertuner_tui.store.errors import StoreAway, StoreError, WriterElsewhere
+from brokertuner_tui.store.errors import NothingYet, StoreAway, StoreError, WriterElsewhere
 from brokertuner_tui.store.place import Server
 
 CONNECT_TIMEOUT_S = 10
@@ -165,7 +165,7 @@ def open_reader(server: Server) -> Engine:
     if have != schema.VERSION:
         engine.dispose()
         if not have:
-            raise StoreError(f"{where}: there is nothing in it yet")
+            raise NothingYet(f"{where}: there is nothing in it yet")
         raise StoreError(
             f"{where} is of an older brokertuner-tui (store version {have}): the next session brings it up to date"
         )

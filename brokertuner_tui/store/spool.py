@@ -23,7 +23,8 @@ CREATE TABLE IF NOT EXISTS target (url TEXT NOT NULL);
 class Spool:
     """A queue of texts in a SQLite file. Every method may be called from any thread.
 
-    The last quarter MiB or more is a reserve, so that a session that pauses because `is_full` can still say so.
+    A last part (1 MiB or a quarter, 100 writes or a quarter) is a reserve: a session that pauses because `is_full` can
+    still say so.
 
     Args:
         path: made (0600) where it is missing.
@@ -33,8 +34,8 @@ class Spool:
         StoreError: the file cannot be used, or what waits in it is for another database (every method: the former).
     """
 
-    def __init__(self, path: Path, target: str, *, max_bytes: int, max_records: int = MAX_RECORDS) -> None:
-        self._path, self._max_bytes, self._max_records = path, max_bytes, max_records
+    def __init__(self, path: Path, target: str, *, max_bytes: int, max_records: int | None = None) -> None:
+        self._path, self._max_bytes, self._max_records = path, max_bytes, max_records or MAX_RECORDS
         self._lock = threading.Lock()
         self._full = False
         self._connection: sqlite3.Connection | None = None
@@ -71,7 +72,8 @@ class Spool:
     def is_full(self) -> bool:
         """Whether only the reserve is left; stays true until half of the space is free again."""
         reserve = min(2**20, self._max_bytes // 4)
-        share = max((self._bytes + reserve) / self._max_bytes, self._count / (self._max_records * 0.99))
+        few = min(100, self._max_records // 4)
+        share = max((self._bytes + reserve) / self._max_bytes, (self._count + few) / self._max_records)
         self._full = share >= 1.0 or (self._full and share > 0.5)
         return self._full
 
