@@ -190,6 +190,14 @@ def test_a_closed_loop_of_qos_0_is_not_held_up_by_losses_nor_by_nobody(bench: Be
     assert eventually(lambda: bench.load.status().sent_total > 10_000)
 
 
+def test_a_closed_loop_of_qos_0_goes_on_when_all_has_come(bench: Bench) -> None:
+    """One publisher whose whole window is counted at once: nothing but that says that there is room."""
+    bench.start(Profile("alone", qos=0, rate=0, window=500, payload_bytes=30, slo_ms=5000), set_tcp_nodelay=True)
+    assert eventually(lambda: bench.load.status().sent_total > 0)
+    window = measure(bench.load, 1.0, 0)
+    assert window.sent > 10 * 500  # 4 windows a second without it
+
+
 def test_what_an_open_loop_could_not_send_is_seen(bench: Bench) -> None:
     """A window of one and a round trip of 0.2 s let five a second pass, of the hundred that are wanted."""
     bench.start(Profile("behind", qos=1, rate=100, window=1, client_rtt_ms=200))

@@ -119,12 +119,16 @@ class Engine:
         flush_at = ledger.pending_since_ns + (MS // 2 if hurry else FLUSH_NS)
         if ledger.pending < FLUSH_MESSAGES and now < flush_at:
             return flush_at
-        ledger.flush()
-        if crew.counts_deliveries:
-            self._refill(now, crew)
-            if self._hot and self._open and not self._closing:
-                return now  # nothing else may wake us: all that was under way has come
-        return _NEVER
+        self._flush(now, crew)
+        # Nothing else may wake us: all that was under way has come.
+        return now if self._hot and self._open and not self._closing else _NEVER
+
+    def _flush(self, now: int, crew: Crew) -> None:
+        """Has all deliveries counted. The ledger alone would not tell publishers that there is room."""
+        if crew.ledger.pending:
+            crew.ledger.flush()
+            if crew.counts_deliveries:
+                self._refill(now, crew)
 
     def _pump(self) -> None:
         hot, self._hot = self._hot, []
@@ -321,6 +325,7 @@ class Engine:
             raise ValueError("no load is running")
         parts = []
         for crew in crews:
+            self._flush(now, crew)
             for publisher in crew.publishers:
                 publisher.log.clear(publisher.next_seq)
             next_seqs, reconnects = crew.next_seqs(), self._connector.reconnects
@@ -344,6 +349,8 @@ class Engine:
         assert crews is not None
         assert measurement is not None
         self._measurement = None
+        for crew in crews:
+            self._flush(now, crew)
         windows = [
             part.close(
                 now,
@@ -389,7 +396,7 @@ class Engine:
         if not self._open and self._first_up_ns and crews.some_up and now - self._first_up_ns > _START_ANYWAY_NS:
             self._start_publishing(now)
         for crew in crews:
-            crew.ledger.flush()
+            self._flush(now, crew)
             if crew.counts_deliveries and self._open and now > crew.stall_at_ns:
                 # Nothing has come for a second: what was under way is lost, and must not hold up the loop for good.
                 for publisher in crew.publishers:

@@ -124,6 +124,18 @@ class Layer:
             self._kept += memoryview(data)[taken:]
             self._congested()
 
+    def _more(self, closed: str) -> bytes | None:
+        """Reads in a handshake; None: nothing at present. A connection that ends there gets the words `closed`."""
+        try:
+            data = self._below.recv(_TLS_BYTES)
+        except BlockingIOError:
+            return None
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            raise ConnectionError(closed)
+        return data
+
     def getsockopt(self, level: int, name: int, /) -> int:
         """Of the socket."""
         return self._below.getsockopt(level, name)
@@ -186,12 +198,9 @@ class TlsLayer(Layer):
             else:
                 self._send_records()
                 return True
-            try:
-                data = self._below.recv(_TLS_BYTES)
-            except BlockingIOError:
+            data = self._more(tls_failure(ssl.SSLEOFError(), self._settings.name))
+            if data is None:
                 return False
-            if not data:
-                raise ConnectionError(tls_failure(ssl.SSLEOFError(), self._settings.name))
             self._incoming.write(data)
 
     def recv(self, _size: int, /) -> bytes:
@@ -257,12 +266,9 @@ class WebSocketLayer(Layer):
             self._asked = True
             self._push(self._opening.request)
         while True:
-            try:
-                data = self._below.recv(_TLS_BYTES)
-            except BlockingIOError:
+            data = self._more("the broker closed the connection in the WebSocket handshake (does the port speak it?)")
+            if data is None:
                 return False
-            if not data:
-                raise ConnectionError("the broker closed the connection in the WebSocket handshake (does the port speak it?)")
             self._answer += data
             try:
                 if self._opening.take(self._answer):

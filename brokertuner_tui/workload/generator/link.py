@@ -164,9 +164,9 @@ class Link:
                     self.readable(sock)
             except BlockingIOError:
                 if mask & (select.EPOLLHUP | select.EPOLLERR):
-                    self.lost("closed by the broker")
+                    self.ended()
             except OSError as error:
-                self.lost(error.strerror or str(error))
+                self.ended(error.strerror or str(error))
             except FinalError as error:
                 self.lost(str(error), final=True)
             except packets.ProtocolError as error:
@@ -311,6 +311,10 @@ class Link:
         self.hopeless = final
         self._drop()
         self.loop.went_down(self, was_up, reason, refused)
+
+    def ended(self, how: str = "closed by the broker") -> None:
+        """The connection was ended from the other side."""
+        self.lost(how + (" in answer to CONNECT" if self.phase == GREETING else ""))
 
     def close(self) -> None:
         """Says goodbye and closes; not counted as a loss."""

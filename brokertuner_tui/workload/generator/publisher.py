@@ -99,7 +99,7 @@ class Publisher(Link):
         if data:
             self._scanner.feed(data)
         else:
-            self.lost("closed by the broker")
+            self.ended()
 
     def writable(self) -> None:
         """The socket takes data again."""

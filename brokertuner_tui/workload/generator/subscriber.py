@@ -79,7 +79,7 @@ class Subscriber(Link):
         elif data:
             scanner.feed(data)
         else:
-            self.lost("closed by the broker")
+            self.ended()
         if self.peer.late_acks and self.sock is not None:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
 
@@ -87,7 +87,7 @@ class Subscriber(Link):
         count = sock.recv_into(_SKIP_BUFFER)
         self._now = self.last_heard_ns = time.perf_counter_ns()
         if not count:
-            self.lost("closed by the broker")
+            self.ended()
         elif self._skipper is not None:
             self._skipper.feed(_SKIP_BUFFER[:count])
 

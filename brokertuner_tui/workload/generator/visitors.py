@@ -22,7 +22,7 @@ class Visitor(Link):
         if data:
             self._scanner.feed(data)
         else:
-            self.lost("closed by the broker")
+            self.ended()
 
     def records(self, data: bytes, count: int) -> None:
         """Never called: no layout."""
