@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from brokertuner_tui.broker.find import find_mosquitto
 from brokertuner_tui.broker.interface import Broker
@@ -11,6 +12,7 @@ from brokertuner_tui.broker.managed import ManagedBroker
 from brokertuner_tui.config.credentials import endpoint_of
 from brokertuner_tui.config.settings import BrokerSettings
 from brokertuner_tui.errors import UsageError
+from brokertuner_tui.mqtt.endpoint import Endpoint
 
 if TYPE_CHECKING:  # each costs a few milliseconds that only its kind needs
     from brokertuner_tui.broker.external import ExternalBroker
@@ -99,9 +101,17 @@ def _remote(settings: BrokerSettings) -> Broker:
 
     target = make_target(settings.url, settings.token_file, settings.agent_ca_file)
     typed = settings.model_fields_set
+
+    def endpoint(said: Mapping[str, Any]) -> Endpoint:
+        """The agent's listener; what is set here wins."""
+        protocol = {4: "3.1.1", 5: "5"}.get(said.get("protocol", 0))
+        known = {"transport": said.get("transport"), "ws_path": said.get("path"), "tls": said.get("tls"), "protocol": protocol}
+        update = {name: value for name, value in known.items() if value is not None and name not in typed}
+        return endpoint_of(settings.model_copy(update=update), host=said["host"], port=said["port"])
+
     return RemoteBroker(
         AgentLink(target, POLICIES[settings.connection]),
-        lambda host, port: endpoint_of(settings, host=host, port=port),
+        endpoint,
         host=settings.host if "host" in typed else None,
         port=settings.port or None,
         restart_stable_s=settings.broker_restart_stable_sec,

@@ -16,8 +16,8 @@ _RESET = struct.pack("ii", 1, 0)
 class FaultyProxy:
     """Stands before `port`. `connections` has the time of every connection that was begun, time.monotonic().
 
-    `cut`: every connection is reset, new ones at once (each counts as an attempt). `swallow`: half-open: bytes are taken and never
-    passed on, in both directions, and new connections are accepted; `no answers` and `no requests`: in one direction only.
+    `cut`: every connection is reset, new ones at once (each counts as an attempt). `swallow`: half-open: bytes are taken and
+    never passed on, in both directions, and new connections are accepted; `no answers`, `no requests`: in one direction only.
     `delay`: bytes are passed on `delay_s` late.
     """
 

@@ -51,9 +51,7 @@ def test_the_interval_grows_to_the_cap_and_never_beyond(policy: ReconnectPolicy,
     policies(),
     st.lists(st.tuples(st.sampled_from(["fail", "succeed", "short-lived"]), st.floats(0, 5), st.floats(0, 1)), max_size=60),
 )
-def test_attempts_are_never_closer_than_the_policy_says(
-    policy: ReconnectPolicy, story: list[tuple[str, float, float]]
-) -> None:
+def test_attempts_are_never_closer_than_the_policy_says(policy: ReconnectPolicy, story: list[tuple[str, float, float]]) -> None:
     clock, chance = Clock(), [0.0]
     tracker = ConnectionTracker(policy, clock=clock, wall=clock, chance=lambda: chance[0])
     last: float | None = None

@@ -46,7 +46,8 @@ class RemoteBroker:
     While the agent cannot be reached, `status` and `alive` say what was known last, and changes raise `BrokerUnavailable`.
 
     Args:
-        endpoint: how clients get in, given the host and port that the agent says.
+        endpoint: how clients get in, given what the agent says of its listener (`host`, `port`, `transport`, `path`, `tls`,
+            `protocol`; host and port as seen from here).
         host, port: of the broker as clients here reach it; None: as the agent says, seen from here.
         restart_stable_s: how long the agent may take for a start (twice, if it has to put something back).
     """
@@ -54,7 +55,7 @@ class RemoteBroker:
     def __init__(
         self,
         link: AgentLink,
-        endpoint: Callable[[str, int], Endpoint],
+        endpoint: Callable[[Mapping[str, Any]], Endpoint],
         *,
         host: str | None = None,
         port: int | None = None,
@@ -66,7 +67,7 @@ class RemoteBroker:
         self._change_s = 2 * restart_stable_s + _BEYOND_S
         self._lock = threading.Lock()
         self._fresh = Freshness()
-        self._endpoint: Endpoint | None = None
+        self._endpoint: tuple[Mapping[str, Any], Endpoint] | None = None
         self._status: BrokerStatus | None = None
         self._seen_beat = 0
         self._pending: _Change | None = None
@@ -77,15 +78,14 @@ class RemoteBroker:
     @property
     def endpoint(self) -> Endpoint:
         """As the agent says; where that is its loopback, its own host."""
-        said = wire.section(self._broker(), "endpoint") or self._broker()
-        host, port = str(said.get("host", "")), int(said.get("port") or 0)
+        said = wire.section(self._broker(), "endpoint")
+        host = str(said.get("host", ""))
         if is_loopback(host) and not is_loopback(self.link.target.host):
             host = self.link.target.host
-        host, port = self._host or host, self._port or port
-        made = self._endpoint
-        if made is None or (made.host, made.port) != (host, port):
-            self._endpoint = made = self._make_endpoint(host, port)
-        return made
+        said = {**said, "host": self._host or host, "port": self._port or int(said.get("port") or 0)}
+        if self._endpoint is None or self._endpoint[0] != said:
+            self._endpoint = said, self._make_endpoint(said)
+        return self._endpoint[1]
 
     @property
     def host(self) -> str:

@@ -57,7 +57,7 @@ def connect(agent: Agent) -> Iterator[Connect]:
 
     def make(url: str, policy: ReconnectPolicy = QUICK) -> RemoteBroker:
         link = AgentLink(make_target(url, agent.token_file), policy)
-        made.append(RemoteBroker(link, lambda host, port: Endpoint(host, port)))
+        made.append(RemoteBroker(link, lambda said: Endpoint(said["host"], said["port"])))
         return made[-1]
 
     yield make

@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 import http.server
 import json
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,9 +84,6 @@ def test_what_the_broker_refuses_is_told_in_its_own_words_and_put_back(connect: 
 
 
 def test_a_broker_that_dies_is_seen_and_brought_back(connect: Connect, agent: Agent) -> None:
-    import os
-    import signal
-
     broker = connect(agent.url)
     pid = broker.start(broker.baseline).pid
     os.kill(pid, signal.SIGKILL)
@@ -155,17 +155,6 @@ def test_an_agent_that_is_not_there_is_one_line(tmp_path: Path) -> None:
         _ = broker.version
     assert time.monotonic() - began < 5
     broker.stop()
-
-
-def test_an_agent_that_allows_no_changes_says_so_before_anything(mosquitto_2_0_21: Path, tmp_path: Path) -> None:
-    agent = Agent(tmp_path / "agent", mosquitto_2_0_21, more=()).start()
-    broker = RemoteBroker(AgentLink(make_target(agent.url, agent.token_file), POLICIES["default"]), None)  # type: ignore[arg-type]
-    try:
-        with pytest.raises(UsageError, match="--allow-changes"):
-            _ = broker.version
-    finally:
-        broker.stop()
-        agent.stop()
 
 
 class _Stranger(http.server.BaseHTTPRequestHandler):
@@ -249,16 +238,23 @@ def test_clients_use_the_agents_host_where_its_broker_says_loopback() -> None:
 def make_broker_at(link: AgentLink) -> RemoteBroker:
     from brokertuner_tui.mqtt.endpoint import Endpoint
 
-    return RemoteBroker(link, lambda host, port: Endpoint(host, port))
+    return RemoteBroker(link, lambda said: Endpoint(said["host"], said["port"]))
 
 
 def test_settings_choose_the_policy_and_where_clients_go(tmp_path: Path) -> None:
-    settings = BrokerSettings(
-        kind="remote", url="https://far.example", token_file=_token(tmp_path), connection="unstable-network", host="10.0.0.9", port=1999
-    )
-    broker = make_broker(settings, tmp_path)
-    assert isinstance(broker, RemoteBroker)
-    assert (broker.host, broker.port) == ("10.0.0.9", 1999)
+    where: dict[str, Any] = {"kind": "remote", "url": "https://far.example", "token_file": _token(tmp_path)}
+    said = {"broker": {"endpoint": {"host": "::1", "port": 9, "transport": "websockets", "path": "/m", "tls": True}}}
+
+    def made(**more: Any) -> RemoteBroker:
+        broker = make_broker(BrokerSettings(**where, **more), tmp_path)
+        assert isinstance(broker, RemoteBroker)
+        broker.link._state = said
+        return broker
+
+    assert str(made().endpoint) == "wss://far.example:9/m", "what the agent says of its listener"
+    assert str(made(transport="tcp", tls=False).endpoint) == "mqtt://far.example:9", "what is set here wins"
+    assert str(made(host="10.0.0.9", port=1999).endpoint) == "wss://10.0.0.9:1999/m"
+    broker = made(connection="unstable-network")
     assert dataclasses.asdict(broker.link.tracker.policy) == dataclasses.asdict(POLICIES["unstable-network"])
     assert broker.program == "https://far.example:443"
     with pytest.raises(TunerError, match="token_file"):
