@@ -38,7 +38,7 @@ _SILENT_PER_S = 0.001
 _QOS_2_WINDOW = 20
 """Mosquitto's own limit by default: it discards what a client of 3.1.1 has in flight beyond that."""
 _GRID = 20
-_WELL_ENOUGH = 0.005
+_WELL_ENOUGH = 0.01
 
 Counts = npt.NDArray[np.float64]
 """Messages, shape (intervals, parts)."""
@@ -155,7 +155,7 @@ def fitted(publishers: int, subscribers: int, fan_out: float, *, exactly: bool =
     many clients as asked for (`exactly`), or as many clients, with about that fan-out."""
     if fan_out <= 0:
         return publishers, 0, publishers, 0.0
-    weight = 1000 if exactly else 3
+    weight = 200 if exactly else 3
     if fan_out < 1:  # most topics have no reader
         publishers = max(publishers, min(_MOST_ACTIVE, math.ceil(1 / fan_out)))
         subscribers = max(1, min(subscribers, round(fan_out * publishers)))

@@ -17,6 +17,8 @@ COMMANDS = [
     ["evaluate"],
     ["knobs"],
     ["workload"],
+    ["workload", "record"],
+    ["workload", "play"],
     ["serve"],
     ["runs"],
     ["runs", "list"],
@@ -69,8 +71,9 @@ def _children_cpu_s() -> float:
 def test_the_options_that_scripts_rely_on(tmp_path: Path, arguments: list[str]) -> None:
     """--save-dir is taken everywhere (where it keeps nothing, it is not in the help); --config where settings are read."""
     text = run(tmp_path, *arguments, "--help").stdout
-    if arguments != ["knobs"]:
+    if arguments not in (["knobs"], ["workload", "record"]):
         assert "--save-dir DIR" in text
+    if arguments != ["knobs"]:
         assert "--config FILE" in text
     if arguments[0] in ("launch", "train", "evaluate"):
         for option in ("--mosquitto PATH", "--workload-file FILE", "--seed N", "--workload NAME", "--device", "--preset"):
