@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from brokertuner_tui.config.load import load_settings
+from brokertuner_tui.errors import ConfigError
 from brokertuner_tui.store.place import Server
 from brokertuner_tui.store.store import Store
 from tests.cli.program import error_of, run
@@ -77,7 +79,9 @@ def test_a_server_that_is_away_is_one_line(home: Path, postgres: Postgres) -> No
 )
 def test_a_password_in_a_url_is_refused_and_not_shown(tmp_path: Path, url: str) -> None:
     (tmp_path / "brokertuner.toml").write_text(f'[store]\nurl = "{url}"\n')
-    said = error_of(run(tmp_path, "runs", "list"))
+    with pytest.raises(ConfigError) as error:
+        load_settings(environ={}, cwd=tmp_path)
+    said = str(error.value)
     assert "store.url" in said
     assert "without a password: see password_file" in said
     assert "s3c" not in said
@@ -85,6 +89,5 @@ def test_a_password_in_a_url_is_refused_and_not_shown(tmp_path: Path, url: str) 
 
 @pytest.mark.parametrize("url", ["mysql://tuner@db/runs", "postgresql://db", "postgresql://db:port/runs", "store.db", ""])
 def test_another_url_is_refused(tmp_path: Path, url: str) -> None:
-    ended = run(tmp_path, "runs", "list", more={"BROKERTUNER_STORE_URL": url or " "})
-    assert ended.returncode == 2
-    assert "must be a URL such as postgresql://USER@HOST:5432/DATABASE" in error_of(ended)
+    with pytest.raises(ConfigError, match=r"must be a URL such as postgresql://USER@HOST:5432/DATABASE"):
+        load_settings(environ={"BROKERTUNER_STORE_URL": url or " "}, cwd=tmp_path)
