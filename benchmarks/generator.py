@@ -1,9 +1,9 @@
-"""How much the built-in load can ask of a broker: `python benchmarks/generator.py [--json] [--mosquitto PATH]`.
+"""How much the built-in load can ask of a broker: `python benchmarks/generator.py [--json] [--mosquitto PATH] [--transport T]`.
 
 QoS 0 from 20 publishers to one subscriber, and QoS 1 over ten pairs, closed loops of 64 bytes: messages delivered a second,
 median over the turns. With it, how busy generator and broker were (1 = a core): while the broker is at 1 and the generator
 is not, the broker is the limit; and the generator's CPU time for each message delivered, which says how it would do on a
-machine of its own.
+machine of its own. The targets are for plain TCP.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from brokertuner_tui.broker.find import find_mosquitto
 from brokertuner_tui.broker.managed import ManagedBroker
+from brokertuner_tui.broker.ports import free_port
 from brokertuner_tui.knobs.catalogue import defaults
+from brokertuner_tui.mqtt.endpoint import Endpoint, Tls
 from brokertuner_tui.workload.builtin import BuiltinLoad
 from brokertuner_tui.workload.profile import Profile
 
@@ -33,9 +35,27 @@ TARGETS_PER_S = {FAN_IN.name: 220_000, PAIRS.name: 115_000}
 SETTLE_S = 0.7
 
 
-def measure(profile: Profile, load: BuiltinLoad, broker: ManagedBroker, turns: int, seconds: float) -> dict[str, float]:
+def listener(transport: str, folder: Path) -> tuple[str, Endpoint]:
+    """Lines of mosquitto.conf for a listener of this kind, and how to reach it."""
+    port = free_port("127.0.0.1")
+    conf, tls = f"listener {port} 127.0.0.1\n", None
+    if transport in ("tls", "wss"):
+        from tests.broker.secure import Authority
+
+        authority = Authority(folder)
+        server = authority.issue("server", names=("127.0.0.1",))
+        conf += f"certfile {server.cert_file}\nkeyfile {server.key_file}\n"
+        tls = Tls(authority.ca_file)
+    if transport in ("ws", "wss"):
+        conf += "protocol websockets\n"
+    return conf, Endpoint("127.0.0.1", port, transport="websockets" if transport in ("ws", "wss") else "tcp", tls=tls)
+
+
+def measure(
+    profile: Profile, load: BuiltinLoad, broker: ManagedBroker, endpoint: Endpoint, turns: int, seconds: float
+) -> dict[str, float]:
     """One profile on a broker that runs."""
-    load.start(profile, broker.endpoint)
+    load.start(profile, endpoint)
     load.wait_ready(10.0)
     time.sleep(SETTLE_S)
     pid = broker.status().pid
@@ -67,16 +87,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="What the built-in load delivers on this machine.")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--mosquitto", type=Path)
+    parser.add_argument("--transport", choices=("tcp", "tls", "ws", "wss"), default="tcp")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0, help="of each turn")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        broker = ManagedBroker(find_mosquitto(options.mosquitto), Path(folder) / "broker")
+        endpoint, extra_conf = None, None
+        if options.transport != "tcp":
+            conf, endpoint = listener(options.transport, Path(folder))
+            extra_conf = Path(folder) / "listener.conf"
+            extra_conf.write_text(conf)
+        broker = ManagedBroker(find_mosquitto(options.mosquitto), Path(folder) / "broker", extra_conf=extra_conf)
         load = BuiltinLoad(Path(folder) / "load")
         try:
             broker.start(defaults(broker.version))
             cases = {
-                profile.name: measure(profile, load, broker, options.turns, options.seconds) for profile in (FAN_IN, PAIRS)
+                profile.name: measure(profile, load, broker, endpoint or broker.endpoint, options.turns, options.seconds)
+                for profile in (FAN_IN, PAIRS)
             }
             version = ".".join(map(str, broker.version))
         finally:

@@ -9,6 +9,8 @@ It can say less than the built-in load, and the windows show it:
   what was sent and not received, messages under way included.
 - It has no client round trip, bursts or absent subscribers, and sends at most 1,000 messages a second per publisher, at
   intervals of whole milliseconds; profiles that ask for more are refused.
+- It gets a user name, but neither password (it takes one on its command line only, where everybody on the machine could read
+  it) nor TLS (it does not check who the broker is) nor WebSocket; such brokers are refused.
 - It does not come back after a restart of the broker (its processes stay, without clients), so it is started again then,
   which takes a second or two.
 
@@ -28,6 +30,7 @@ from pathlib import Path
 
 import psutil
 
+from brokertuner_tui.errors import ConfigError
 from brokertuner_tui.mqtt.endpoint import Endpoint
 from brokertuner_tui.process.child import Child
 from brokertuner_tui.workload import limits
@@ -91,6 +94,7 @@ def _refuse(profile: Profile) -> None:
         "client_rtt_ms": profile.client_rtt_ms > 0,
         "burst": profile.burst is not None,
         "offline_subscribers": profile.offline_subscribers > 0,
+        "connects": profile.connects > 0,
     }
     wished = [key for key, wish in wishes.items() if wish]
     if wished:
@@ -111,15 +115,34 @@ def _refuse_login(endpoint: Endpoint) -> None:
         raise LoadError(f"emqtt_bench is only used on plain TCP, not for {endpoint}: use the built-in load")
 
 
+def check(endpoint: Endpoint) -> None:
+    """Refuses a broker that emqtt_bench cannot get into as safely as we do.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if endpoint.password is not None:
+        wants = "a password, which emqtt_bench takes on its command line only, for everybody to read"
+    elif endpoint.tls is not None:
+        wants = "TLS, and emqtt_bench does not check whose certificate it is"
+    elif endpoint.transport == "websockets":
+        wants = "WebSocket, which is left to the built-in load"
+    else:
+        return
+    raise ConfigError("the load", "generator", "emqtt_bench", f"the broker {endpoint} wants {wants}; use builtin")
+
+
 def interval_ms(profile: Profile) -> int:
     """Whole milliseconds between two messages of one publisher; 0 in a closed loop."""
     return max(1, round(1000 * profile.publishers / profile.rate)) if profile.rate > 0 else 0
 
 
-def arguments(profile: Profile, group: Group, host: str, port: int, name: str, metrics_port: int) -> list[str]:
+def arguments(profile: Profile, group: Group, endpoint: Endpoint, name: str, metrics_port: int) -> list[str]:
     """emqtt_bench's command line for one process, without the program."""
-    common = ["-h", host, "-p", str(port), "-V", str(profile.protocol), "-c", str(group.count), "-i", "1"]
+    common = ["-h", endpoint.host, "-p", str(endpoint.port), "-V", str(profile.protocol), "-c", str(group.count), "-i", "1"]
     common += ["-t", group.topic, "-q", str(profile.qos), "--prefix", name]
+    if endpoint.username is not None:
+        common += ["-u", endpoint.username]
     common += ["--payload-hdrs", "ts", "--prometheus", "--restapi", f"127.0.0.1:{metrics_port}"]
     if group.kind == "sub":
         session = [] if profile.clean_session else ["-C", "false", "-x", "3600"]
@@ -196,18 +219,20 @@ class EmqttBenchLoad:
 
         Raises:
             LoadError: also when emqtt_bench cannot make this profile.
+            ConfigError: it cannot get into this broker.
         """
+        check(endpoint)
         self.stop()
         self._profile, self._endpoint, self._error = profile, endpoint, ""
         try:
             _refuse_login(endpoint)
-            self._launch(profile, endpoint.host, endpoint.port)
+            self._launch(profile, endpoint)
         except LoadError as error:
             self.stop()
             self._error = str(error)
             raise
 
-    def _launch(self, profile: Profile, host: str, port: int) -> None:
+    def _launch(self, profile: Profile, endpoint: Endpoint) -> None:
         limits.check(profile, f"workload {profile.name}")
         program = shutil.which(self._program)
         if program is None:
@@ -216,7 +241,7 @@ class EmqttBenchLoad:
         for number, group in enumerate(groups_of(profile, f"bt/{token}")):
             log_path = self._log_dir / f"emqtt_bench-{group.kind}-{number}.log"
             metrics_port = _free_port()
-            options = arguments(profile, group, host, port, f"bt-{token}-{group.kind}{number}", metrics_port)
+            options = arguments(profile, group, endpoint, f"bt-{token}-{group.kind}{number}", metrics_port)
             try:
                 self._log_dir.mkdir(parents=True, exist_ok=True)
                 offset = log_path.stat().st_size if log_path.exists() else 0

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from brokertuner_tui.mqtt.endpoint import Endpoint
+from brokertuner_tui.errors import ConfigError
+from brokertuner_tui.mqtt.endpoint import Endpoint, Tls
 from brokertuner_tui.workload import emqtt_bench
 from brokertuner_tui.workload.emqtt_bench import EmqttBenchLoad, Group
 from brokertuner_tui.workload.emqtt_output import Output, parse_metrics
@@ -105,13 +106,31 @@ def test_what_it_cannot_do_is_refused(changes: dict[str, object], word: str) -> 
 
 def test_options() -> None:
     profile = replace(PROFILE, protocol=5, qos=2, window=7, payload_bytes=100)
-    assert " ".join(emqtt_bench.arguments(profile, Group("pub", 2, "t/0"), "h", 1884, "name", 9000)) == (
+    assert " ".join(emqtt_bench.arguments(profile, Group("pub", 2, "t/0"), Endpoint("h", 1884), "name", 9000)) == (
         "pub -h h -p 1884 -V 5 -c 2 -i 1 -t t/0 -q 2 --prefix name --payload-hdrs ts --prometheus --restapi 127.0.0.1:9000"
         " -s 92 -I 20 -F 7 -w"
     )
-    durable = emqtt_bench.arguments(replace(profile, clean_session=False), Group("sub", 2, "t/0"), "h", 1884, "name", 9000)
+    known = Endpoint("h", 1884, username="ann")
+    durable = emqtt_bench.arguments(replace(profile, clean_session=False), Group("sub", 2, "t/0"), known, "name", 9000)
     assert durable[-4:] == ["-C", "false", "-x", "3600"]
+    assert durable[durable.index("-u") + 1] == "ann"
     assert emqtt_bench.interval_ms(replace(PROFILE, rate=0)) == 0
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "wants"),
+    [
+        (Endpoint("h", 1883, username="ann", password="s3cret"), r"mqtt://h:1883 wants a password"),
+        (Endpoint("h", 8883, tls=Tls()), r"mqtts://h:8883 wants TLS"),
+        (Endpoint("h", 8080, transport="websockets"), r"ws://h:8080/mqtt wants WebSocket"),
+    ],
+)
+def test_brokers_that_it_cannot_get_into(tmp_path: Path, endpoint: Endpoint, wants: str) -> None:
+    load = EmqttBenchLoad(tmp_path)
+    with pytest.raises(ConfigError, match=f"generator = 'emqtt_bench': the broker {wants}.*; use builtin") as error:
+        load.start(PROFILE, endpoint)
+    assert "s3cret" not in str(error.value)
+    assert load.status().state == "stopped"
 
 
 @pytest.fixture
