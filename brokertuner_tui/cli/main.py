@@ -11,7 +11,20 @@ import typer
 
 from brokertuner_tui import __version__
 from brokertuner_tui.cli import boundary, output
-from brokertuner_tui.cli.commands import config, doctor, evaluate, knobs, launch, paths, replay, runs, serve, train, workload
+from brokertuner_tui.cli.commands import (
+    config,
+    doctor,
+    evaluate,
+    knobs,
+    launch,
+    paths,
+    replay,
+    restore,
+    runs,
+    serve,
+    train,
+    workload,
+)
 from brokertuner_tui.cli.group import MainGroup, QuickCommand
 
 app = typer.Typer(
@@ -34,6 +47,7 @@ app.command("serve", cls=QuickCommand)(serve.serve)
 app.add_typer(runs.app, name="runs")
 app.add_typer(config.app, name="config")
 app.command("doctor", cls=QuickCommand)(doctor.doctor)
+app.command("restore", cls=QuickCommand)(restore.restore)
 app.command("paths", cls=QuickCommand)(paths.paths)
 
 

@@ -243,7 +243,9 @@ def test_what_stands_in_the_way_is_said_before_anything_is_touched(
     with pytest.raises(NotReady, match=f"does not include {unit.conf_d}; mend it with: echo .*include_dir.*sudo tee -a"):
         broker.start(defaults(broker.version))
     unit.main.write_text(f"listener {unit.port} 127.0.0.1\ninclude_dir {unit.conf_d}\nmax_queued_bytes 7\n")
-    with pytest.raises(NotReady, match=rf"{unit.main}:3 sets max_queued_bytes, is read after .*: line 3 of .* moved above its include_dir"):
+    with pytest.raises(
+        NotReady, match=rf"{unit.main}:3 sets max_queued_bytes, is read after .*: line 3 of .* moved above its include_dir"
+    ):
         broker.start(defaults(broker.version))
     wrong_port = unit.broker(tmp_path / "originals", port=1)
     unit.main.write_text(f"listener {unit.port} 127.0.0.1\ninclude_dir {unit.conf_d}\n")

@@ -26,6 +26,7 @@ COMMANDS = [
     ["runs", "export"],
     ["config"],
     ["config", "show"],
+    ["restore"],
     ["paths"],
 ]
 
