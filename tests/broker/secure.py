@@ -164,7 +164,7 @@ def start_secured(
     client = authority.issue("client")
     passwords = folder / "passwords"
     passwords.touch(mode=0o600)
-    passwords.write_text("".join(f"{name}:{_hashed(word)}\n" for name, word in (users or {USERNAME: PASSWORD}).items()))
+    passwords.write_text("".join(password_line(name, word) for name, word in (users or {USERNAME: PASSWORD}).items()))
     ports = {name: free_port(HOST) for name in dict.fromkeys(("plain", *listeners))}
     lines = ["allow_anonymous false", f"password_file {passwords}", "log_dest stderr", "sys_interval 1", conf]
     if os.geteuid() == 0:
@@ -214,8 +214,8 @@ def _await(broker: Secured) -> None:
                 time.sleep(0.005)
 
 
-def _hashed(password: str) -> str:
-    """As mosquitto_passwd writes it (PBKDF2 with SHA-512)."""
+def password_line(name: str, password: str) -> str:
+    """A line of a password file, as mosquitto_passwd writes it (PBKDF2 with SHA-512)."""
     salt = os.urandom(12)
     digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, 101)
-    return f"$7$101${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}"
+    return f"{name}:$7$101${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}\n"
