@@ -83,6 +83,8 @@ def _beyond(profile: Profile) -> str:
         parts.append("persistent sessions")
     if profile.offline_subscribers:
         parts.append(f"{profile.offline_subscribers} subscribers away")
+    if profile.connects:
+        parts.append(f"{profile.connects:g} clients a second come and go")
     if profile.protocol == 5:
         parts.append("MQTT 5")
     return ", ".join(parts)

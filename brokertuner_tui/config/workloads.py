@@ -18,7 +18,14 @@ from brokertuner_tui.config.files import read_toml
 from brokertuner_tui.config.settings import Section
 from brokertuner_tui.errors import ConfigError, UsageError
 from brokertuner_tui.workload import limits
-from brokertuner_tui.workload.limits import MAX_CLIENTS, MAX_PARTS, MAX_PAYLOAD_BYTES, MAX_WINDOW, MIN_PAYLOAD_BYTES
+from brokertuner_tui.workload.limits import (
+    MAX_CLIENTS,
+    MAX_CONNECTS_PER_S,
+    MAX_PARTS,
+    MAX_PAYLOAD_BYTES,
+    MAX_WINDOW,
+    MIN_PAYLOAD_BYTES,
+)
 from brokertuner_tui.workload.profile import Phase, Profile, Workload
 from brokertuner_tui.workload.shape import from_toml, is_shape
 
@@ -55,6 +62,7 @@ class ProfileTable(Section):
         None, description="two numbers greater than 0 and at most 3600, seconds on and seconds off: [0.2, 0.8]"
     )
     slo_ms: float = Field(50.0, gt=0, le=600_000)
+    connects: float = Field(0.0, ge=0, le=MAX_CONNECTS_PER_S)
 
 
 class PhaseTable(Section):

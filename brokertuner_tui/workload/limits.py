@@ -17,6 +17,7 @@ MAX_WINDOW = 65535
 """Packet ids have 16 bits, and 0 is none."""
 MAX_BUFFERED_BYTES = 256 * 1024 * 1024
 """All publishers' messages, of which each keeps one ready."""
+MAX_CONNECTS_PER_S = 10_000
 MAX_PARTS = 64
 """Loads that run at once."""
 MAX_PAIRS = 4_000_000
@@ -57,6 +58,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "offline_subscribers": (_whole(0, MAX_CLIENTS), f"a whole number from 0 to {MAX_CLIENTS:,}"),
     "protocol": (_whole(4, 5), "4 (MQTT 3.1.1) or 5"),
     "burst": (_burst, "[seconds on, seconds off], each above 0, at most 3,600"),
+    "connects": (_real(0, MAX_CONNECTS_PER_S), f"clients a second from 0 to {MAX_CONNECTS_PER_S:,}"),
     "slo_ms": (_real(0, 600_000, open_low=True), "milliseconds above 0, at most 600,000"),
 }
 

@@ -8,6 +8,7 @@
 - **Speed** s plays like a tape: s times the rates in 1/s of the time. `scale` changes the rates alone.
 - **Fan-out** is that of all topics together, for every load of the mix; loads with more messages make up for rounding.
 - **Clients**: as many as were connected, if that is enough for the above; those without traffic subscribe to a silent topic.
+  As many come and leave at once as came.
 """
 
 from __future__ import annotations
@@ -109,6 +110,8 @@ def playback(
         members = [
             replace(profile, rate=max(_SILENT_PER_S, float(rate))) for profile, rate in zip(profiles, rates, strict=True)
         ]
+        came = sum(shape.connects[start:end]) / seconds * speed * scale
+        members[0] = replace(members[0], connects=came)
         profile = Profile.mix(f"{NAME}-{number + 1}", [*members, *idle])
         limits.check(profile, where)
         phases.append(Phase(profile, seconds / speed))
@@ -252,7 +255,7 @@ def _notes(shape: Shape, parts: Sequence[_Part], played: float, notes: Sequence[
     if any(stream.retained for stream in shape.streams):
         yield "some messages asked to be retained: they are played without that"
     if any(shape.connects):
-        yield "clients came and went: they are played as connected throughout, as many as there were on average"
+        yield "as many clients as on average stay connected; those that came are played as coming and leaving at once"
 
 
 # -- phases --------------------------------------------------------------------------------------------------------

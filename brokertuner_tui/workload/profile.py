@@ -35,6 +35,8 @@ class Profile:
     """Seconds on, seconds off, at the same mean rate."""
     slo_ms: float = 50.0
     """A message counts when it arrives within this time."""
+    connects: float = 0.0
+    """Clients a second that connect and leave at once, beside those that stay."""
     parts: tuple[Profile, ...] = ()
     """Of a mix: the loads that run together, none of them a mix itself. Their messages are judged by their own `slo_ms`."""
 
@@ -61,6 +63,7 @@ class Profile:
             offline_subscribers=sum(part.offline_subscribers for part in flat),
             protocol=max(part.protocol for part in flat),
             slo_ms=max(part.slo_ms for part in flat),
+            connects=sum(part.connects for part in flat),
             parts=tuple(flat),
         )
 
@@ -76,8 +79,11 @@ class Profile:
         """
         if len(self.parts) != len(other.parts) or not all(member.rate > 0 for member in (*self.members, *other.members)):
             return None
-        parts = tuple(replace(mine, name=its.name, rate=its.rate) for mine, its in zip(self.parts, other.parts, strict=True))
-        like = replace(self, name=other.name, rate=other.rate, parts=parts)
+        parts = tuple(
+            replace(mine, name=its.name, rate=its.rate, connects=its.connects)
+            for mine, its in zip(self.parts, other.parts, strict=True)
+        )
+        like = replace(self, name=other.name, rate=other.rate, connects=other.connects, parts=parts)
         return like if like == other else None
 
     @property

@@ -18,7 +18,9 @@ from brokertuner_tui.workload import limits
 from brokertuner_tui.workload.emqtt_bench import groups_of
 from brokertuner_tui.workload.generator.pacer import Schedule, pause_s
 from brokertuner_tui.workload.load import LoadError
+from brokertuner_tui.workload.play import playback
 from brokertuner_tui.workload.profile import Profile
+from brokertuner_tui.workload.record import Recorder
 from brokertuner_tui.workload.window import Window
 from tests.workload.conftest import Bench
 
@@ -142,3 +144,26 @@ def test_a_closed_loop_beside_an_open_one(bench: Bench) -> None:
     assert (window.lost, window.duplicated) == (0, 0)
     assert window.parts[0].sent > 50
     assert window.parts[1].sent == pytest.approx(100 * window.seconds, rel=0.3, abs=10)
+
+
+def test_clients_that_come_and_go(make_bench: Callable[[Path], Bench], every_mosquitto: Path) -> None:
+    bench = make_bench(every_mosquitto)
+    bench.start(replace(FAN, connects=100))
+    recorder = Recorder(bench.broker.endpoint)
+    recorder.connect()
+    bench.load.open_window()
+    recorder.run(2.6)
+    window = bench.load.close_window(5.0)
+    recorder.close()
+    shape = recorder.shape()
+    assert (window.lost, window.reconnects, window.clients) == (0, 0, 12)
+    assert bench.load.status().state == "running"
+    assert bench.broker.log_path is not None
+    log = bench.broker.log_path.read_text()
+    if bench.broker.version >= (2, 1, 0):
+        assert sum(shape.connects) / shape.seconds == pytest.approx(100, rel=0.5)
+        assert playback(shape).workload.phases[0].profile.connects > 0
+    assert bench.load.status().connected == 12
+    assert "refused" not in log
+    bench.load.change(replace(FAN, connects=0))  # only rates differ
+    assert bench.load.status().reconnects == 0

@@ -98,7 +98,7 @@ def test_too_many_sizes_become_fewer() -> None:
 def test_what_it_cannot_do_is_said() -> None:
     small = replace(STEADY, streams=(replace(stream([100], 4), retained=0.5),), connected=(9,), connects=(3,), fan_out=None)
     notes = " ".join(playback(small).notes)
-    for words in ("smaller than 24 bytes", "retained", "came and went", "fan-out was not recorded"):
+    for words in ("smaller than 24 bytes", "retained", "coming and leaving", "fan-out was not recorded"):
         assert words in notes
     with pytest.raises(ConfigError, match="nothing to play"):
         playback(replace(STEADY, streams=()))

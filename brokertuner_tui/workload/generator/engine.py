@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from brokertuner_tui.mqtt.endpoint import Endpoint
+from brokertuner_tui.workload.generator.churn import Churn
 from brokertuner_tui.workload.generator.connector import MS, Connector
 from brokertuner_tui.workload.generator.control import Control, Gone
 from brokertuner_tui.workload.generator.crew import Crew, Crews, Names
@@ -36,6 +37,7 @@ class Engine:
         self._epoll = select.epoll()
         self._epoll.register(control.fd, select.EPOLLIN)
         self._connector = Connector(self._epoll, self._changed)
+        self._churn = Churn(self._epoll, self._connector.by_fd)
         self._running = True
         self._peer: Peer | None = None
         self._names = Names("")
@@ -93,7 +95,7 @@ class Engine:
         if self._connector.next_try_ns <= now:
             self._connector.connect_more(now)
         until = min(until, self._connector.next_try_ns)
-        until = min(until, self.delays.work(now))
+        until = min(until, self.delays.work(now), self._churn.work(now, self._open))
         crews = self._crews
         if crews is None:
             return until - now
@@ -243,6 +245,7 @@ class Engine:
         self._profile = profile
         self.delays.reset(profile.client_rtt_ms)
         crews = self._crews = Crews(profile, self, self._peer, self._names, self._generation)
+        self._churn.begin(self._peer, self._names.clean("v", 0, self._generation), profile.protocol, profile.connects)
         gc.collect()
         # A session that somebody may have left behind under our names would hand us its old messages.
         old = self._sessions | set(crews.persistent_ids)
@@ -263,6 +266,7 @@ class Engine:
         self._profile = profile
         self._pause_s = pause_s(profile)
         crews.retune(now, profile)
+        self._churn.retune(profile.connects)
 
     def _removed(self) -> None:
         """The old sessions are gone, or were given up: on with the profile's own clients."""
@@ -367,6 +371,7 @@ class Engine:
 
     def _stop(self) -> None:
         """Leaves: removes the sessions that the broker would keep, for at most a second."""
+        self._churn.end()
         self._connector.clear()
         crews, self._open = self._crews, False
         if self._sessions and crews is not None:
@@ -386,6 +391,7 @@ class Engine:
     def _report(self, now: int) -> None:
         self._next_report_ns = now + REPORT_NS
         self._connector.check(now)
+        self._churn.check(now)
         self._control.flush()
         crews, profile = self._crews, self._profile
         if crews is None or profile is None:
