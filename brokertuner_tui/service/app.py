@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from brokertuner_tui import __version__
 from brokertuner_tui.service.context import Service
@@ -72,7 +73,17 @@ async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     known = {404: "not_found", 405: "method_not_allowed"}
     message = f"there is nothing at {request.url.path[:100]}" if error.status_code == 404 else str(error.detail)
-    return ApiError(error.status_code, known.get(error.status_code, "http"), message, headers=error.headers).response()
+    headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
+    return ApiError(error.status_code, known.get(error.status_code, "http"), message, headers=headers).response()
+
+
+def _allowed(request: Request) -> str:
+    """Every method of this path (Starlette names those of the first route alone)."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            found |= route.methods or set()
+    return ", ".join(sorted(found))
 
 
 async def _unforeseen(request: Request, error: Exception) -> Response:

@@ -213,17 +213,19 @@ def _object(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
 
 
 KNOBS_SCHEMA = {**_object({knob.name: knob_schema(knob) for knob in CATALOGUE}, []), "minProperties": 1}
-PIN_SCHEMA = _object(
-    {
-        "knob": {"type": "string", "enum": [knob.name for knob in CATALOGUE]},
-        "value": {
-            "anyOf": [{"type": "integer"}, {"type": "boolean"}, {"type": "null"}],
-            "description": "null: what is in force.",
-        },
-        "pinned": {"type": "boolean", "default": True},
-    },
-    ["knob"],
-)
+PIN_SCHEMA = {
+    "anyOf": [
+        _object(
+            {
+                "knob": {"type": "string", "enum": [knob.name]},
+                "value": {"anyOf": [knob_schema(knob), {"type": "null", "description": "What is in force."}]},
+                "pinned": {"type": "boolean", "default": True},
+            },
+            ["knob"],
+        )
+        for knob in CATALOGUE
+    ]
+}
 _WHOLE = {"type": "integer"}
 PROFILE_SCHEMA = {
     **_object(
@@ -246,3 +248,14 @@ PROFILE_SCHEMA = {
 LOAD_SCHEMA = _object({"profile": PROFILE_SCHEMA}, ["profile"])
 READY_SCHEMA = _object({"deadline_s": {"type": "number", "exclusiveMinimum": 0, "maximum": 600}}, ["deadline_s"])
 DRAIN_SCHEMA = _object({"drain_s": {"type": "number", "minimum": 0, "maximum": 600, "default": 0}}, [])
+EVENT_SCHEMA = {
+    **_object(
+        {
+            "event": {"type": "string", "enum": ["sample"]},
+            "id": {"type": "string", "description": "Counts from 1."},
+            "data": {"type": "string", "contentMediaType": "application/json", "description": "A sample as /telemetry has it."},
+        },
+        ["event", "id", "data"],
+    ),
+    "description": "One server-sent event.",
+}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
 import stat
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,10 @@ Here = Callable[..., str]
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Here:
-    """Runs a command line that must fail, in this process; gives its one line."""
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Here]:
+    """Runs a command line that must fail, in this process; gives its one line. Its logging ends with the test."""
+    loggers = [logging.getLogger(name) for name in ("brokertuner_tui", "uvicorn", "py.warnings")]
+    before = [(logger.level, logger.propagate, list(logger.handlers)) for logger in loggers]
 
     def run_here(*arguments: str, code: int) -> str:
         assert main.run(arguments) == code
@@ -39,7 +42,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
     for name, value in environment(tmp_path).items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
-    return run_here
+    yield run_here
+    logging.captureWarnings(False)
+    for logger, (level, propagate, handlers) in zip(loggers, before, strict=True):
+        logger.level, logger.propagate, logger.handlers = level, propagate, handlers
 
 
 def starts_in_log(home: Path) -> int:
@@ -188,7 +194,7 @@ def test_a_broker_that_does_not_start(here: Here, tmp_path: Path) -> None:
     broken = tmp_path / "mosquitto"
     broken.write_text("#!/bin/sh\nexit 1\n")
     broken.chmod(0o700)
-    assert str(broken) in here("serve", "--listen", "127.0.0.1:0", "--mosquitto", str(broken), code=2)
+    assert str(broken) in here("serve", "--listen", "127.0.0.1:0", "--mosquitto", str(broken), code=1)
 
 
 def _end(program: Program) -> None:

@@ -81,7 +81,7 @@ def router(service: Service) -> APIRouter:
         response_class=Response,
         responses={
             **answers(422, 503),
-            200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Samples as they come."},
+            200: {"content": {"text/event-stream": {"schema": models.EVENT_SCHEMA}}, "description": "Samples as they come."},
         },
     )
     async def stream(limit: int | None = Query(None, ge=1, le=1_000_000, description="End after so many.")) -> Any:
