@@ -108,7 +108,7 @@ class SystemdService:
         found = []
         if shown.get("ActiveState") not in ("active", "reloading"):
             start = f"sudo systemctl start {unit}"
-            if shown.get("Result") == "start-limit-hit":
+            if _given_up(shown):
                 start = f"sudo systemctl reset-failed {unit} && {start}"
             found.append(Problem(f"{unit} does not run ({_how(shown) or shown.get('ActiveState')})", start))
         found += [problem for verb in ("reload", "restart") if (problem := self._right_to(verb)) is not None]
@@ -142,7 +142,7 @@ class SystemdService:
         shown = self._show()
         burst, interval_s = int(shown.get("StartLimitBurst") or 0), seconds(shown.get("StartLimitIntervalUSec", ""))
         if burst > 0 and interval_s > 0:
-            if shown.get("ActiveState") == "failed" and shown.get("Result") == "start-limit-hit":
+            if _given_up(shown):
                 self._leave_failed(interval_s, tell)
             self._await_room(max(1, burst - 1), interval_s, tell)
         self._pid = None  # of a process that ends now
@@ -206,7 +206,7 @@ class SystemdService:
         if _REFUSED.search(ran.said):
             return f"{said} (the polkit rule that brokertuner-tui doctor --fix shows allows it)"
         shown = self._show()
-        if shown.get("Result") == "start-limit-hit":
+        if _given_up(shown):
             return f"{said} (it was started too often; sudo systemctl reset-failed {self._unit} lets it start again at once)"
         how = _how(shown)
         return f"{said} (it ended {how})" if how else said
@@ -284,9 +284,17 @@ def _quoted(text: str) -> str:
     return '"' + "".join(char for char in escaped if char.isprintable()) + '"'
 
 
+def _given_up(shown: dict[str, str]) -> bool:
+    """Whether systemd starts it no more, because it was started too often."""
+    if shown.get("ActiveState") != "failed":
+        return False
+    # After restarts of its own, systemd leaves in `Result` how the last one ended.
+    return shown.get("Result") == "start-limit-hit" or int(shown.get("NRestarts") or 0) > 0
+
+
 def _how(shown: dict[str, str]) -> str:
     """How the main process ended; empty while it runs."""
-    if shown.get("Result") == "start-limit-hit":
+    if _given_up(shown):
         return "again and again, until systemd gave up (start limit)"
     code, status = shown.get("ExecMainCode", "0"), shown.get("ExecMainStatus", "0")
     if code in ("2", "3"):

@@ -66,7 +66,7 @@ def box() -> Iterator[None]:
 def test_all_cases_in_the_box(box: None) -> None:
     environ = [
         "env",
-        "BROKERTUNER_IN_BOX=1",
+        "BROKERTUNER_TEST_IN_BOX=1",
         "PYTHONDONTWRITEBYTECODE=1",
         f"PYTHONPATH={CHECKOUT}",
         "HOME=/root",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import typer
-
 from brokertuner_tui.cli import output
 from brokertuner_tui.cli.options import ConfigFile, Json, UnusedSaveDir
 from brokertuner_tui.errors import UsageError
