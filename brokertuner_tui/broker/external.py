@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from brokertuner_tui.broker.external_checks import Facts, NotReady, find_facts
-from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerStatus, BrokerUnavailable
+from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerStatus, BrokerStopped
 from brokertuner_tui.broker.knob_file import KnobFile
 from brokertuner_tui.broker.log import errors
 from brokertuner_tui.broker.operator_conf import read_operator_conf
@@ -27,10 +27,6 @@ from brokertuner_tui.process.identity import Identity
 
 _LOOK_AGAIN_S = 0.3
 _How = Literal["start", "restart", "reload", "none"]
-
-
-class BrokerStopped(BrokerUnavailable):
-    """Somebody stopped the broker on purpose: it is not started against their will."""
 
 
 class _NotUp(Exception):

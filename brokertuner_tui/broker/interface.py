@@ -72,6 +72,10 @@ class BrokerUnavailable(ConnectionFailed):
     """
 
 
+class BrokerStopped(BrokerUnavailable):
+    """Somebody stopped the broker on purpose: it is not started against their will."""
+
+
 class Broker(Protocol):
     """A broker that can be changed. Methods are called by one thread, `status` by any."""
 
@@ -142,6 +146,6 @@ class Tended(Protocol):
         that is about to come back, else restarts it once.
 
         Raises:
-            BrokerUnavailable: somebody stopped it on purpose.
+            BrokerStopped: somebody stopped it on purpose.
             ApplyFailed: it did not come up.
         """

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from brokertuner_tui.broker.interface import Applied, ApplyFailed, Broker, BrokerUnavailable
+from brokertuner_tui.broker.interface import Applied, ApplyFailed, Broker, BrokerUnavailable, Tended
 from brokertuner_tui.broker.kinds import make_broker
 from brokertuner_tui.config.settings import Settings
 from brokertuner_tui.connection.tracker import ConnectionStatus, Linked
@@ -148,6 +148,16 @@ class Testbed:
         self.load.expect_restart()
         return self.broker.restart()
 
+    def revive_broker(self) -> Applied:
+        """Brings back a broker that is gone; one that somebody else looks after, too, by as little as possible.
+
+        Raises:
+            ApplyFailed: it did not come up.
+            BrokerUnavailable: it cannot be reached, or somebody stopped it on purpose (`BrokerStopped`).
+        """
+        self.load.expect_restart()
+        return self.broker.revive() if isinstance(self.broker, Tended) else self.broker.restart()
+
     def trial(
         self,
         knobs: KnobValues,
@@ -246,10 +256,9 @@ class Testbed:
             raise _Interrupted(Verdict.INCONCLUSIVE, connection.last_error or f"{connection.name} cannot be reached")
         if self.broker.alive():
             return
-        error = self.broker.status().error or "the broker is gone"
-        # A kill from outside says nothing about the knobs; whatever else ended it may well be their doing.
-        verdict = Verdict.INCONCLUSIVE if "signal 9" in error or "signal 15" in error else Verdict.FAILED
-        raise _Interrupted(verdict, error)
+        status = self.broker.status()
+        error = status.error or "the broker is gone"
+        raise _Interrupted(Verdict.INCONCLUSIVE if status.outside else Verdict.FAILED, error)
 
     def _seconds(self) -> float:
         seconds = self._settings.tuning.step_interval_sec

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerUnavailable
+from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerStopped, BrokerUnavailable
 from brokertuner_tui.env.testbed import Testbed
 from brokertuner_tui.knobs.catalogue import KnobValues
 from brokertuner_tui.tuning import events
@@ -23,6 +23,7 @@ class Operations:
         self.testbed = testbed
         self._supervisor = LoadSupervisor(testbed.load, check_freq=check_freq)
         self._tell = tell
+        self._connections = testbed.connection.attempts_total if testbed.connection is not None else 0
 
     @property
     def in_force(self) -> KnobValues | None:
@@ -75,24 +76,29 @@ class Operations:
         self._changed(applied, why)
         return applied
 
-    def revive_broker(self, reason: str = "") -> None:
+    def revive_broker(self, reason: str = "") -> bool:
         """Brings a dead broker back with the knobs that were in force; nothing happens while it lives.
+
+        False: somebody stopped it on purpose, so that is left to them.
 
         Raises:
             ApplyFailed: it does not come up any more.
         """
         if self.testbed.broker.alive():
-            return
+            return True
         reason = reason or self.testbed.broker.status().error or "the broker is gone"
         try:
-            applied = self.testbed.restart_broker()
+            applied = self.testbed.revive_broker()
+        except BrokerStopped:
+            return False
         except BrokerUnavailable:
-            return  # the connection says so itself; it is tried again
+            return True  # the connection says so itself; it is tried again
         except ApplyFailed as error:
             self._tell(events.BrokerTrouble(time.time(), reason, error.log, False))
             raise
         self._tell(events.BrokerTrouble(time.time(), reason, "", True))
-        self._changed(applied, "brought back")
+        self._changed(applied, "brought back" if applied.how != "none" else "somebody else's new process, taken over")
+        return True
 
     def agent_is_away(self) -> bool:
         """Whether whoever has the broker cannot be reached: nothing can be asked, and nothing is known."""
@@ -114,9 +120,18 @@ class Operations:
 
     def check_load(self, step: int) -> None:
         """Lets the supervisor look after the load before trial `step`."""
+        if self._agent_was_away() and self.testbed.load.status().state in ("dead", "stopped"):
+            return self.restart_load()  # it has ended with the agent: no need to wait until a check is due
         report = self._supervisor.check(step)
         if report is not None and report.message:
             self._load_changed(report.message, "info" if report.healthy else "warning")
+        return None
+
+    def _agent_was_away(self) -> bool:
+        """Whether the connection was made anew since this was asked last."""
+        connection = self.testbed.connection
+        before, self._connections = self._connections, connection.attempts_total if connection is not None else 0
+        return before != self._connections
 
     def follow_schedule(self) -> None:
         """Goes over to the profile that is due."""

@@ -65,7 +65,7 @@ class Run:
         self._checkpointed = 0
         self._remarked: set[str] = set()
         self._held = False
-        """Paused by us, not by the operator: the store is full."""
+        """Paused by us, not by the operator: the store is full, or the broker was stopped."""
         self.trials = 0
         self.confirmation: Confirmation | None = None
         self.conf_path: Path | None = None
@@ -88,7 +88,9 @@ class Run:
             elif self._spent():
                 self._conclude()
             elif self._recorder.is_full:
-                self._hold()
+                self._hold("the database is away, and no more fits into the spool", "the database is back")
+            elif not self._operations.revive_broker():
+                self._hold("somebody stopped the broker", "it runs again; restart it here to start it")
             else:
                 stepping = self._state is State.STEPPING  # a step that is asked for in mid-trial means the next one
                 self._trial()
@@ -116,17 +118,16 @@ class Run:
         try:
             self._waiting.append(self._inbox.get(timeout=_IDLE_S))
         except queue.Empty:
-            self._operations.revive_broker()
+            is_there = self._operations.revive_broker()
             self._operations.follow_schedule()
-            if self._held and not self._recorder.is_full:
+            if self._held and is_there and not self._recorder.is_full:
                 self._resume()
 
-    def _hold(self) -> None:
-        """What a trial finds could not be kept: waits until it can, or until the operator decides otherwise."""
+    def _hold(self, reason: str, until: str) -> None:
+        """No trial makes sense now: waits until one does, or until the operator decides otherwise."""
         self._held = True
-        reason = "the database is away, and no more fits into the spool"
         self._enter(State.PAUSED, reason)
-        self._notice(f"paused: {reason}; tuning goes on by itself when the database is back", "warning")
+        self._notice(f"paused: {reason}; tuning goes on by itself when {until}", "warning")
 
     def _await_agent(self) -> None:
         """Nothing is measured and nothing is asked of the broker until its agent can be reached, or somebody says otherwise.

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from brokertuner_tui.broker.external import BrokerStopped, ExternalBroker
+from brokertuner_tui.broker.external import ExternalBroker
 from brokertuner_tui.broker.external_checks import NotReady
-from brokertuner_tui.broker.interface import ApplyFailed
+from brokertuner_tui.broker.interface import ApplyFailed, BrokerStopped
 from brokertuner_tui.broker.service import Look
 from brokertuner_tui.errors import TunerError, UsageError
 from brokertuner_tui.knobs.catalogue import Value, defaults

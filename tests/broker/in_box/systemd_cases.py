@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from brokertuner_tui.broker.external import BrokerStopped, ExternalBroker
+from brokertuner_tui.broker.external import ExternalBroker
 from brokertuner_tui.broker.external_checks import NotReady
-from brokertuner_tui.broker.interface import ApplyFailed
+from brokertuner_tui.broker.interface import ApplyFailed, BrokerStopped
 from brokertuner_tui.broker.systemd import SystemdService, polkit_rule
 from brokertuner_tui.knobs.catalogue import defaults
 from brokertuner_tui.mqtt.endpoint import Endpoint
