@@ -16,7 +16,7 @@ from brokertuner_tui.broker.managed import ManagedBroker
 from brokertuner_tui.mqtt.endpoint import Endpoint
 from brokertuner_tui.workload.builtin import BuiltinLoad
 from brokertuner_tui.workload.likeness import Likeness, compare, of_shape
-from brokertuner_tui.workload.play import MOST_PHASES_PLAYED, playback
+from brokertuner_tui.workload.play import playback
 from brokertuner_tui.workload.profile import Phase, Profile, Workload
 from brokertuner_tui.workload.record import Recorder
 from brokertuner_tui.workload.shape import Shape
@@ -47,7 +47,7 @@ def main() -> None:
     for workload in WORKLOADS:
         original = _record(options.mosquitto, workload, options.seconds)
         for speed in (1.0, options.speed):
-            played = playback(original, speed=speed, most_phases=MOST_PHASES_PLAYED)
+            played = playback(original, speed=speed, for_tuning=False)
             copy = _record(options.mosquitto, played.workload, max(6.0, options.seconds / speed))
             print(f"\n{workload.name}, {options.seconds:g} s, played at {speed:g}x")
             for row in compare(of_shape(original, speed), of_shape(copy)):

@@ -15,7 +15,7 @@ from brokertuner_tui.errors import ConfigError, UsageError
 from brokertuner_tui.mqtt.endpoint import Endpoint
 from brokertuner_tui.store.plain import finite
 from brokertuner_tui.workload.likeness import Likeness, compare, of_shape, of_windows
-from brokertuner_tui.workload.play import MOST_PHASES_PLAYED, playback
+from brokertuner_tui.workload.play import playback
 from brokertuner_tui.workload.shape import Shape, from_toml, is_shape
 
 
@@ -50,7 +50,7 @@ def play_file(
     if settings.load.generator != "builtin":
         raise UsageError("recordings are played by the built-in load: load.generator must be builtin")
     shape = read_shape(path)
-    played = playback(shape, where=str(path), speed=speed, scale=scale, most_phases=MOST_PHASES_PLAYED)
+    played = playback(shape, where=str(path), speed=speed, scale=scale, for_tuning=False)
     for note in (*shape.notes, *played.notes):
         output.say(f"note: {output.one_line(note)}")
     seconds = duration_s or played.seconds

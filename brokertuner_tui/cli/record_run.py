@@ -126,11 +126,13 @@ class RecordRun:
 
     def _summary(self, shape: Shape) -> None:
         if self._as_json:
-            output.put_json(finite(as_data(shape, self._out)))
+            output.put_json(finite(as_data(shape, self._out) | {"own_share": self._recorder.own_share}))
             return
         output.put_table(as_table(shape, self._out))
         for note in shape.notes:
             output.say(f"note: {output.one_line(note)}")
+        if self._recorder.own_share is not None:
+            output.say(f"note: {100 * self._recorder.own_share:.0f} % of what the broker sent went to the recorder itself")
 
 
 def as_data(shape: Shape, path: Path) -> dict[str, Any]:

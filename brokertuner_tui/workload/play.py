@@ -2,9 +2,9 @@
 
 - **Streams** of one QoS and one size bucket become one load of a mix, with the mean size of the bucket's messages. Topic groups
   are added up: what one of them has that others have not (its fan-out) was not seen.
-- **Rates over time**: intervals that differ by no more than a tenth, or than chance, become one phase with their mean rates, so
-  that there are few phases and every message is sent all the same. All phases have the same clients, so that the generator
-  goes from one to the next without a reconnection.
+- **Rates over time**: intervals that differ by no more than a tenth (for tuning: a quarter), or than chance, become one phase
+  with their mean rates: there are few phases, and every message is sent all the same. All phases have the same clients, so that
+  the generator goes from one to the next without a reconnection.
 - **Speed** s plays like a tape: s times the rates in 1/s of the time. `scale` changes the rates alone.
 - **Fan-out** is that of all topics together, for every load of the mix; loads with more messages make up for rounding.
 - **Clients**: as many as were connected, if that is enough for the above; those without traffic subscribe to a silent topic.
@@ -27,11 +27,11 @@ from brokertuner_tui.workload.profile import Phase, Profile, Workload
 from brokertuner_tui.workload.shape import Shape
 
 NAME = "recorded"
-MOST_PHASES = 12
-"""For tuning: what is learned about one phase is of no use to another."""
-MOST_PHASES_PLAYED = 240
+MOST_PHASES, MOST_PHASES_PLAYED = 6, 240
+"""For tuning, where each phase is a load of its own that has to be measured for long; and for playing once."""
 MOST_PARTS = 24
-_TOLERANCE = 0.1
+_TOLERANCE, _ROUGHLY = 0.1, 0.25
+"""Share of the messages by which intervals that count as alike may differ."""
 _MOST_ACTIVE = 1000
 """Publishers, and subscribers, that have traffic."""
 _SILENT_PER_S = 0.001
@@ -76,14 +76,13 @@ class _Part:
         return round(self.payload_bytes / max(1.0, self.messages))
 
 
-def playback(
-    shape: Shape, *, where: str = NAME, speed: float = 1.0, scale: float = 1.0, most_phases: int = MOST_PHASES
-) -> Playback:
+def playback(shape: Shape, *, where: str = NAME, speed: float = 1.0, scale: float = 1.0, for_tuning: bool = True) -> Playback:
     """`shape` as a workload called `recorded`.
 
     Args:
         where: the file, for errors.
         speed: from 1 to 10 (not checked here).
+        for_tuning: few phases, each of what is roughly alike; else the recording is followed more closely.
 
     Raises:
         ConfigError: there is nothing to play, or the generator cannot make it.
@@ -104,7 +103,8 @@ def playback(
     counts = np.stack([part.counts for part in parts], axis=1)
     idle = _idle(shape, profiles)
     phases = []
-    for number, (start, end) in enumerate(segments(counts, shape.interval_s, most_phases)):
+    tolerance, most = (_ROUGHLY, MOST_PHASES) if for_tuning else (_TOLERANCE, MOST_PHASES_PLAYED)
+    for number, (start, end) in enumerate(segments(counts, shape.interval_s, most, tolerance)):
         seconds = (end - start) * shape.interval_s
         rates = counts[start:end].sum(axis=0) / seconds * speed * scale
         members = [
@@ -261,8 +261,8 @@ def _notes(shape: Shape, parts: Sequence[_Part], played: float, notes: Sequence[
 # -- phases --------------------------------------------------------------------------------------------------------
 
 
-def segments(counts: Counts, interval_s: float, most: int) -> list[tuple[int, int]]:
-    """Consecutive intervals that are alike, as (first, end): at most `most` of them, at most MAX_INTERVALS to begin with.
+def segments(counts: Counts, interval_s: float, most: int, tolerance: float = _TOLERANCE) -> list[tuple[int, int]]:
+    """Consecutive intervals that are alike, as (first, end): at most `most` of them.
 
     Args:
         counts: shape (intervals, parts).
@@ -272,7 +272,7 @@ def segments(counts: Counts, interval_s: float, most: int) -> list[tuple[int, in
     gaps = [_difference(sums, bounds, index, interval_s) for index in range(len(bounds) - 1)]
     while gaps:
         index = int(np.argmin(gaps))
-        if gaps[index] > _TOLERANCE and len(bounds) <= most:
+        if gaps[index] > tolerance and len(bounds) <= most:
             break
         bounds[index : index + 2] = [(bounds[index][0], bounds[index + 1][1])]
         sums[index : index + 2] = [sums[index] + sums[index + 1]]

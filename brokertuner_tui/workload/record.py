@@ -25,6 +25,7 @@ from brokertuner_tui.broker.connection import Connection, Dropped, ProbeError, S
 from brokertuner_tui.errors import ConnectionFailed
 from brokertuner_tui.mqtt import packets
 from brokertuner_tui.mqtt.endpoint import MQTT_5, Endpoint
+from brokertuner_tui.mqtt.reasons import connack_reason
 from brokertuner_tui.workload.shape import Shape
 from brokertuner_tui.workload.tally import Tally, TrafficScanner
 
@@ -142,7 +143,8 @@ class Recorder:
         )
         answer = packets.read_connack(self._answer(packets.CONNACK), protocol=endpoint.protocol)
         if not answer.accepted:
-            raise ConnectionFailed(f"the broker at {endpoint} refuses the recorder (CONNACK code {answer.code})")
+            reason = connack_reason(answer.code, endpoint.protocol)
+            raise ConnectionFailed(f"the broker at {endpoint} refuses the recorder: {reason}")
         options = _QOS_2 | (_RETAIN_AS_PUBLISHED | _NONE_RETAINED if self._v5 else 0)
         wanted = [(name, options) for name in self._filters] + [(f"{_ROOT}#", 0)]
         connection.send(packets.subscribe(1, wanted, protocol=endpoint.protocol))
@@ -266,6 +268,14 @@ class Recorder:
         """The broker's; empty if it does not say."""
         found = re.match(r"(\d+)\.(\d+)\.(\d+)", self._mosquitto)
         return tuple(int(part) for part in found.groups()) if found else ()
+
+    @property
+    def own_share(self) -> float | None:
+        """Of all that the broker sent, what it sent to the recorder: the load that recording is. None: not known."""
+        sent = self._counters[_SENT]
+        if sent.first is None or sent.last is None or sent.last.value <= sent.first.value:
+            return None
+        return min(1.0, (sent.last.taken - sent.first.taken) / (sent.last.value - sent.first.value))
 
     def shape(self) -> Shape:
         """What was recorded, in whole intervals.

@@ -60,7 +60,8 @@ def test_speed_and_scale() -> None:
     fast, large = playback(STEADY, speed=10).workload, playback(STEADY, scale=3)
     assert fast.phases[0].profile.rate == pytest.approx(1600, rel=0.01)
     assert playback(STEADY, speed=10).seconds == 1
-    assert (large.workload.phases[0].profile.rate, large.seconds) == (pytest.approx(480, rel=0.01), 10)
+    assert large.workload.phases[0].profile.rate == pytest.approx(480, rel=0.01)
+    assert large.seconds == 10
 
 
 def test_rates_change_and_clients_stay() -> None:

@@ -20,6 +20,7 @@ from brokertuner_tui.workload.play import playback
 from brokertuner_tui.workload.profile import Profile
 from brokertuner_tui.workload.record import Recorder
 from brokertuner_tui.workload.shape import Shape, from_toml, to_toml
+from tests.broker.secure import USERNAME, start_secured
 from tests.workload.conftest import READY_S, Bench
 
 RECORD_2_0_S, RECORD_2_1_S = 4.5, 2.6
@@ -76,6 +77,9 @@ def test_a_copy_is_like_the_original(make_bench: Callable[[Path], Bench], every_
 def publish(endpoint: Endpoint, seconds: float, count: int) -> threading.Thread:
     """A client with words that must not be written down."""
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="SECRET-CLIENT", protocol=mqtt.MQTTv311)
+
+    if endpoint.username is not None:
+        client.username_pw_set(endpoint.username, endpoint.password)
 
     def run() -> None:
         client.connect(endpoint.host, endpoint.port)
@@ -152,6 +156,40 @@ def test_a_broker_that_goes_away(broker: ManagedBroker) -> None:
     assert any("connection was lost" in note for note in shape.notes)
     with pytest.raises(ConnectionFailed, match="does not answer"):
         Recorder(broker.endpoint).connect()
+
+
+def test_what_is_forbidden_is_said(tmp_path: Path, mosquitto_2_0_21: Path) -> None:
+    """Mosquitto lets a client subscribe to anything, and then leaves out what it may not read."""
+    acl = f"user {USERNAME}\ntopic write SECRET-TOPIC/#\ntopic read SECRET-TOPIC/1\ntopic read $SYS/#\n"
+    with start_secured(mosquitto_2_0_21, tmp_path, acl=acl) as broker:
+        recorder = Recorder(broker.endpoint())
+        recorder.connect()
+        thread = publish(broker.endpoint(), 4.4, 300)
+        recorder.run(4.6)
+        recorder.close()
+        thread.join()
+    shape = recorder.shape()
+    assert shape.coverage == pytest.approx(1 / 3, abs=0.1)
+    assert shape.fan_out == pytest.approx(0, abs=0.1)
+    assert any("of what the broker received was seen" in note for note in shape.notes)
+
+
+@pytest.mark.parametrize("listener", ["tls", "wss"])
+def test_over_tls_and_websocket_without_sys(tmp_path: Path, mosquitto: Path, listener: str) -> None:
+    acl = f"user {USERNAME}\ntopic readwrite SECRET-TOPIC/#\n"
+    with start_secured(mosquitto, tmp_path, acl=acl, listeners=("plain", listener)) as broker:
+        recorder = Recorder(broker.endpoint(listener), interval_s=0.5)
+        recorder.connect()
+        thread = publish(broker.endpoint(), 0.5, 30)
+        recorder.run(1.1)
+        recorder.close()
+        thread.join()
+        with pytest.raises(ConnectionFailed, match="refuses the recorder: "):
+            Recorder(broker.endpoint(password="wrong")).connect()
+    shape = recorder.shape()
+    assert shape.messages == 30
+    assert (shape.fan_out, shape.connected, shape.coverage) == (None, (), None)
+    assert any("no $SYS to read" in note for note in shape.notes)
 
 
 def test_too_short(broker: ManagedBroker) -> None:

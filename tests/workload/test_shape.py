@@ -147,7 +147,11 @@ def test_packets_in_any_pieces(messages: list[tuple[str, int, int]], protocol: i
         for number, (topic, qos, size) in enumerate(messages)
     )
     seen: list[tuple[bytes, int, int]] = []
-    scanner = TrafficScanner(protocol, lambda topic, qos, size, _: seen.append((topic, qos, size)), pytest.fail, pytest.fail)
+
+    def unexpected(*what: object) -> None:
+        raise AssertionError(what)
+
+    scanner = TrafficScanner(protocol, lambda topic, qos, size, _: seen.append((topic, qos, size)), unexpected, unexpected)
     answers, at = b"", 0
     while at < len(stream):
         step = data.draw(st.integers(1, 200))

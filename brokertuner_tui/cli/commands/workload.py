@@ -36,6 +36,7 @@ def workload(
     """Run one load and measure it.
 
     Against the broker that the config or --broker names (our own, with its defaults), or against another one (--host, --port).
+    A traffic that is really there becomes a load by `workload record` and `workload play`.
     """
     from brokertuner_tui.cli import output, settings
     from brokertuner_tui.config.workloads import get_workload

@@ -16,6 +16,7 @@ from brokertuner_tui.tui.widgets.pane import Pane
 
 if TYPE_CHECKING:
     from brokertuner_tui.broker.interface import Applied, BrokerStatus
+    from brokertuner_tui.workload.profile import Profile
 
 _STATES = {
     "listening": ("●", BETTER),
@@ -153,6 +154,13 @@ class BrokerPane(Pane):
 _LOAD_STATES = {"running": ("●", BETTER), "reconnecting": ("↻", HAND), "starting": ("↻", HAND), "dead": ("✗", WORSE)}
 
 
+def _content(profile: Profile) -> str:
+    """QoS and size; of a mix, how many loads there are and the largest size."""
+    if profile.parts:
+        return f"{len(profile.parts)} loads, to {in_bytes(profile.payload_bytes)}"
+    return f"QoS {profile.qos}  {in_bytes(profile.payload_bytes)}"
+
+
 def load_view(model: Model, width: int, height: int) -> Content:
     """State, what is asked for, what is sent and delivered."""
     profile = model.profile
@@ -178,7 +186,7 @@ def load_view(model: Model, width: int, height: int) -> Content:
     shape = line(
         (f"{profile.publishers}→{profile.subscribers}", BOLD),
         (f" over {profile.topics}" if height > 2 else "", ""),
-        f"  QoS {profile.qos}  {in_bytes(profile.payload_bytes)}",
+        f"  {_content(profile)}",
     )
     rtt = line(("rtt ", QUIET), f"{profile.client_rtt_ms:g} ms") if profile.client_rtt_ms else Content("")
     restarted = line(("restarts ", QUIET), str(restarts))
