@@ -1,9 +1,9 @@
-"""How a lost agent is noticed, tried and found again: `python benchmarks/reconnect.py [--seconds 1 30 600] [--mode cut] [--json]`.
+"""How a lost agent is noticed, tried and found again: `python benchmarks/reconnect.py [--seconds 1 30 600] [--mode cut]`.
 
-Also `--mode half-open`, `agent-restart`, `agent-killed` (default: all), `--policy NAME`, `--mosquitto PATH`. A real agent with a
-real Mosquitto, behind a proxy that fails for as long as asked; 10 minutes take 10 minutes. Told are the seconds until it was
-noticed, attempts (counted at the proxy, their shortest distance against the policy's), and the seconds from the moment that the
-agent can be reached again until the connection stands, against the longest interval of that moment.
+Also `--mode half-open`, `agent-restart`, `agent-killed` (default: all), `--policy NAME`, `--mosquitto PATH`, `--json`. A real
+agent with a real Mosquitto, behind a proxy that fails for as long as asked; 10 minutes take 10 minutes. Told are the seconds
+until it was noticed, attempts (counted at the proxy, their shortest distance against the policy's), and the seconds from the
+moment that the agent can be reached again until the connection stands, against the longest interval of that moment.
 """
 
 from __future__ import annotations

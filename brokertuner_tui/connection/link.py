@@ -168,6 +168,10 @@ class AgentLink:
         if not answer.ok:
             raise Lost(f"the agent at {self.target} is not well: {answer.message}")
         self._state = answer.data
+        # Whoever hears that the connection stands finds telemetry of the agent that is there now, which may be another process.
+        self._beats += 1
+        told = self._http.request("GET", "/telemetry", timeout_s=self._policy.connect_timeout_s)
+        self._reading = Reading(self._beats, told.data) if told.ok else None
         self._nudged = False
         self.tracker.connected()
 

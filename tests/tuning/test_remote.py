@@ -38,17 +38,21 @@ def through(agent: Agent, url: str, side: str = "here", **tuning: Any) -> Settin
     )
 
 
-def test_a_run_with_the_load_on_the_agents_side(bench: Bench, agent: Agent) -> None:
-    _, reader = bench.start(through(agent, agent.url, "agent"))
+def test_a_run_with_the_load_on_the_agents_side_goes_on_after_the_agent_was_killed(bench: Bench, agent: Agent) -> None:
+    _, reader = bench.start(through(agent, agent.url, "agent", total_timesteps=4))
     started = reader.wait_for(RunStarted)
     assert started.broker_kind == "remote"
-    trials = [reader.wait_for(TrialFinished) for _ in range(2)]
+    reader.wait_for(TrialFinished)
+    agent.kill()
+    reader.wait_for(ConnectionChanged, lambda event: not event.connection.state.usable)
+    agent.start()
+    trials = [reader.wait_for(TrialFinished) for _ in range(3)]
     finished = reader.wait_for(RunFinished)
     assert finished.state is State.COMPLETED, finished
     assert finished.best is not None
-    for trial in trials:
+    assert sum(trial.verdict is not Verdict.OK for trial in trials) <= 1, [trial.outcome for trial in trials]
+    for trial in (trial for trial in trials if trial.verdict is Verdict.OK):
         outcome = trial.outcome
-        assert outcome.verdict is Verdict.OK, outcome
         assert outcome.window is not None
         assert outcome.window.on_time > 0
         assert outcome.usage.rss_bytes > 1_000_000, "told by the agent"
