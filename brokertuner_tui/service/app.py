@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match, Route
 
 from brokertuner_tui import __version__
 from brokertuner_tui.service.context import Service
@@ -24,6 +24,8 @@ _log = logging.getLogger(__name__)
 class _App(FastAPI):
     """With the security scheme of the gate in its document."""
 
+    _described: list[tuple[re.Pattern[str], dict[str, tuple[str, ...]]]] | None = None
+
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document."""
         if self.openapi_schema is None:
@@ -36,6 +38,22 @@ class _App(FastAPI):
             self.openapi_schema = document
         return self.openapi_schema
 
+    def described(self) -> list[tuple[re.Pattern[str], dict[str, tuple[str, ...]]]]:
+        """Every path of the document, with its methods and their query parameters."""
+        if self._described is None:
+            self._described = [
+                (
+                    re.compile(re.sub(r"\\{[^}]*\\}", "[^/]+", re.escape(path))),
+                    {name.upper(): _query(told) for name, told in item.items()},
+                )
+                for path, item in self.openapi()["paths"].items()
+            ]
+        return self._described
+
+
+def _query(operation: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(one["name"] for one in operation.get("parameters", ()) if one["in"] == "query")
+
 
 def make_app(service: Service, rules: GateRules) -> FastAPI:
     """The app: every endpoint, behind the gate."""
@@ -46,6 +64,7 @@ def make_app(service: Service, rules: GateRules) -> FastAPI:
         docs_url=None,  # its pages load scripts from elsewhere
         redoc_url=None,
         openapi_url="/openapi.json",
+        dependencies=[Depends(_known_query)],
     )
     for routes in (reading, changing, session, load):
         app.include_router(routes.router(service))
@@ -55,6 +74,28 @@ def make_app(service: Service, rules: GateRules) -> FastAPI:
     app.add_exception_handler(Exception, _unforeseen)
     app.add_middleware(Gate, rules=rules)
     return app
+
+
+def _described(request: Request) -> dict[str, tuple[str, ...]]:
+    """What the document says of this path: its methods, and the query parameters of each."""
+    app: _App = request.app
+    for pattern, methods in app.described():
+        if pattern.fullmatch(request.url.path):
+            return methods
+    return {}
+
+
+async def _known_query(request: Request) -> None:
+    """Refuses what no endpoint asked for: `?dryrun=true` must not change a broker."""
+    known = _described(request).get(request.method, ())
+    given = [name for name, _ in request.query_params.multi_items()]
+    for name in given:
+        plain = "".join(char if char.isprintable() else "?" for char in name)[:100]
+        if name not in known:
+            hint = f"known are {', '.join(known)}" if known else "there are none here"
+            raise ApiError(422, "invalid", f"unknown parameter {plain!r}: {hint}", field=plain)
+        if given.count(name) > 1:
+            raise ApiError(422, "invalid", f"{plain} is given twice", field=plain)
 
 
 async def _api_error(_request: Request, error: Exception) -> Response:
@@ -73,17 +114,8 @@ async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     known = {404: "not_found", 405: "method_not_allowed"}
     message = f"there is nothing at {request.url.path[:100]}" if error.status_code == 404 else str(error.detail)
-    headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
+    headers = {"Allow": ", ".join(sorted(_described(request)))} if error.status_code == 405 else error.headers
     return ApiError(error.status_code, known.get(error.status_code, "http"), message, headers=headers).response()
-
-
-def _allowed(request: Request) -> str:
-    """Every method of this path (Starlette names those of the first route alone)."""
-    found: set[str] = set()
-    for route in request.app.routes:
-        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
-            found |= route.methods or set()
-    return ", ".join(sorted(found))
 
 
 async def _unforeseen(request: Request, error: Exception) -> Response:

@@ -91,7 +91,10 @@ class Changes:
 
     def get(self, key: str) -> Change | None:
         """The change with this key."""
-        return self._journal.get(key)
+        current, noted = self._under_way, self._journal.get(key)
+        if noted is None and current is not None and current[0].key == key:  # about to be written
+            return Change(key, current[1], current[2], {**self._host.good, **current[2]}, "under_way", current[0].since)
+        return noted
 
     def plan(self, wanted: Mapping[str, Value]) -> Plan:
         """What applying `wanted` now would do; touches nothing."""

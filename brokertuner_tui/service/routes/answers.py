@@ -20,8 +20,8 @@ _MEANING = {
     503: "The broker, the load or the service cannot; the message says why.",
     504: "Not in time.",
 }
-_ALWAYS = (400, 401, 403, 408, 413)
-OPEN = (400, 403, 408, 413)
+_ALWAYS = (400, 401, 403, 408, 413, 422)
+OPEN = (400, 403, 408, 413, 422)
 """Of endpoints that need no token."""
 
 
