@@ -13,13 +13,7 @@ from pathlib import Path
 
 from brokertuner_tui.process import reaper
 from brokertuner_tui.process.identity import Identity
-
-_SECRETS = ("BROKERTUNER_BROKER_PASSWORD",)
-
-
-def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
-    """`environ` without passwords: who starts a broker or a load tells it what it needs in other ways."""
-    return {name: value for name, value in environ.items() if name not in _SECRETS}
+from brokertuner_tui.process.python import without_secrets
 
 
 class Child:

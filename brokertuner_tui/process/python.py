@@ -1,9 +1,17 @@
-"""How a process of our own code is started."""
+"""How processes are started, those of our own code above all."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+
+_SECRETS = ("BROKERTUNER_BROKER_PASSWORD",)
+
+
+def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` without passwords: who starts a broker or a load tells it what it needs in other ways."""
+    return {name: value for name, value in environ.items() if name not in _SECRETS}
 
 
 def environment() -> dict[str, str]:

@@ -72,6 +72,7 @@ def _start() -> None:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
             cwd="/",
+            env={name: value for name, value in os.environ.items() if not name.endswith("PASSWORD")},
         )
     except BaseException:
         os.close(write)
