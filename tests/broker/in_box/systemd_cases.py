@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,7 +66,7 @@ def debians_own() -> Iterator[None]:
 def make_broker(tmp_path: Path) -> Iterator[Callable[..., ExternalBroker]]:
     made: list[ExternalBroker] = []
 
-    def make(unit: str = UNIT, **options: float) -> ExternalBroker:
+    def make(unit: str = UNIT, **options: Any) -> ExternalBroker:
         def endpoint(host: str | None, port: int | None) -> Endpoint:
             return Endpoint(host or "127.0.0.1", port or 1883)
 

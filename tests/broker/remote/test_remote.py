@@ -151,8 +151,9 @@ def test_an_agent_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     settings = BrokerSettings(kind="remote", url="http://127.0.0.1:1", token_file=_token(tmp_path))
     broker = make_broker(settings, tmp_path)
     began = time.monotonic()
-    with pytest.raises(ConnectionFailed, match=r"http://127.0.0.1:1 cannot be reached: Connection refused"):
-        _ = broker.version
+    for _ in range(2):
+        with pytest.raises(ConnectionFailed, match=r"http://127.0.0.1:1 cannot be reached: Connection refused"):
+            _ = broker.version
     assert time.monotonic() - began < 5
     broker.stop()
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from brokertuner_tui.broker.remote import wire
 from brokertuner_tui.broker.remote.freshness import Freshness
@@ -17,6 +20,11 @@ from brokertuner_tui.store.plain import finite
 from brokertuner_tui.telemetry.sample import ProcessUsage, SysRates
 from brokertuner_tui.telemetry.source import Told
 from tests.store import made
+
+_KEYS = (
+    *("how", "knobs", "changed", "pid", "old_pid", "write_s", "total_s", "checks", "state", "host", "port", "version"),
+    *("started_at", "restarts", "last_applied", "error", "cpu_percent", "rss_bytes", "age_s", "stale", "raw", "received_per_s"),
+)
 
 
 def test_what_is_sent_is_what_arrives() -> None:
@@ -37,6 +45,22 @@ def test_nonsense_is_one_line(data: dict[str, Any]) -> None:
     assert "\n" not in str(error.value)
     with pytest.raises(ConnectionFailed):
         wire.applied(data)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(_KEYS) | st.text(max_size=3), inner, max_size=6)
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.sampled_from(_KEYS), _JSON, max_size=12))
+def test_whatever_is_sent_is_read_or_refused(data: dict[str, Any]) -> None:
+    for read in (wire.applied, wire.broker_status, wire.process_usage, wire.sys_rates):
+        with contextlib.suppress(ConnectionFailed):
+            read(data)
 
 
 def reading(beat: int, at: float) -> Reading:
