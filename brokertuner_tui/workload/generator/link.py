@@ -223,7 +223,8 @@ class Link:
 
     def _congested(self) -> None:
         """The layers keep something that the socket did not take."""
-        self._watch_write(True)
+        if self.sock is not None:  # else it is a goodbye, and the socket is closed next
+            self._watch_write(True)
 
     @property
     def blocked(self) -> bool:
