@@ -66,6 +66,10 @@ class _Mark:
     at_us: int
 
 
+class NotKnown(TunerError):
+    """What the running broker has read cannot be told without restarting it."""
+
+
 class ExternalBroker:
     """Changes and verifies a broker that somebody else owns. Methods are called by one thread, `status` by any.
 
@@ -204,7 +208,18 @@ class ExternalBroker:
             ApplyFailed: it did not take the knobs; what was there before was put back.
             TunerError: another tuner is at work.
         """
-        legal = check_all(knobs)
+        return self._begin(check_all(knobs))
+
+    def take_over(self) -> Applied:
+        """As `start`, with the knobs that are in force: nothing is written and nothing restarted.
+
+        Raises:
+            NotKnown: its config is younger than its process: what that has read cannot be told.
+            NotReady, ApplyFailed, TunerError: see `start`.
+        """
+        return self._begin(None)
+
+    def _begin(self, legal: dict[str, Value] | None) -> Applied:
         if self._good is not None:
             raise TunerError("the broker was started before: stop it first")
         self._facts = None
@@ -220,6 +235,9 @@ class ExternalBroker:
                 "listening", self.host, self.port, self._pid, self._created_at, self.version, 0, None, None
             )
             in_force = self._in_force()
+            if legal is None and in_force is None:
+                raise NotKnown(f"{self.program}: its config was changed after it was started: restart it, so that both agree")
+            legal = legal or in_force or self.baseline
             self._good = in_force or self.baseline
             how: _How = "restart"
             if in_force is not None:

@@ -7,10 +7,11 @@ import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerStatus
+from brokertuner_tui.broker.external import ExternalBroker, NotKnown
+from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerStatus, Tended
 from brokertuner_tui.broker.kinds import make_broker
 from brokertuner_tui.config.settings import BrokerSettings
-from brokertuner_tui.errors import UsageError
+from brokertuner_tui.errors import TunerError, UsageError
 from brokertuner_tui.knobs.catalogue import KnobValues, Value, needs_restart
 from brokertuner_tui.knobs.validation import check_all
 from brokertuner_tui.mqtt.endpoint import Endpoint
@@ -40,25 +41,37 @@ class AloneHost:
         self._sampler = Sampler(self.broker, self._load.load)
         self._good: dict[str, Value] = {}
 
-    def open(self, last_good: Mapping[str, Value] | None) -> Applied:
-        """Starts the broker with the knobs that were applied last, or its baseline.
+    def open(self, last_good: Mapping[str, Value] | None, *, may_change: bool) -> Applied:
+        """Starts a broker of our own with the knobs that were applied last, or its baseline; takes over another as it is.
+
+        Args:
+            may_change: whether another broker may be restarted where what it has in force cannot be told otherwise.
 
         Raises:
             TunerError: there is no such broker, or it did not come up.
         """
-        baseline = self.broker.baseline
         applied = None
-        if last_good is not None and last_good != baseline:
+        if isinstance(self.broker, ExternalBroker):
             try:
-                applied = self.broker.start(check_all(last_good))
-            except (ApplyFailed, UsageError) as error:
-                _log.warning("the knobs that were applied last do not come into force: %s; the baseline is used", error)
-                self.broker.stop()
+                applied = self.broker.take_over()
+            except NotKnown as error:
+                if not may_change:
+                    raise TunerError(f"{error} (or allow changes: --allow-changes)") from None
         if applied is None:
-            applied = self.broker.start(baseline)
+            applied = self._start(last_good)
         self._good = dict(applied.knobs)
         self._sampler.start()
         return applied
+
+    def _start(self, last_good: Mapping[str, Value] | None) -> Applied:
+        baseline = self.broker.baseline
+        if last_good is not None and last_good != baseline:
+            try:
+                return self.broker.start(check_all(last_good))
+            except (ApplyFailed, UsageError) as error:
+                _log.warning("the knobs that were applied last do not come into force: %s; the baseline is used", error)
+                self.broker.stop()
+        return self.broker.start(baseline)
 
     def close(self) -> None:
         """Ends load and telemetry; ends a broker of our own, lets go of another."""
@@ -134,6 +147,8 @@ class AloneHost:
     def restart(self) -> Applied:
         """See `Hosted`."""
         self._load.expect_restart()
+        if isinstance(self.broker, Tended) and not self.broker.alive():
+            return self._in_force(self.broker.revive())  # somebody else may have brought it back by now
         return self._in_force(self.broker.restart())
 
     def restart_load(self) -> None:

@@ -114,7 +114,8 @@ async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     known = {404: "not_found", 405: "method_not_allowed"}
     message = f"there is nothing at {request.url.path[:100]}" if error.status_code == 404 else str(error.detail)
-    headers = {"Allow": ", ".join(sorted(_described(request)))} if error.status_code == 405 else error.headers
+    methods = _described(request) if error.status_code == 405 else {}
+    headers = {"Allow": ", ".join(sorted(methods))} if methods else error.headers
     return ApiError(error.status_code, known.get(error.status_code, "http"), message, headers=headers).response()
 
 

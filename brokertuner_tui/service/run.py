@@ -99,7 +99,7 @@ def serve(
         else:
             host = alone = AloneHost(settings.broker, folder)
             stack.callback(alone.close)
-            alone.open(journal.last_good())
+            alone.open(journal.last_good(), may_change=service.allow_changes)
         _log.info("the broker runs: %s on %s, PID %s", host.program, host.endpoint, host.status().pid)
         changes = Changes(host, journal, interval_s=min_interval_s)
         stack.callback(changes.close)

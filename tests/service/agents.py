@@ -32,13 +32,14 @@ class Agent:
         interval_s: float = 0.0,
         tune: Workload | None = None,
         settings: Settings | None = None,
+        broker: BrokerSettings | None = None,
         **options: Any,
     ) -> None:
         self.folder = folder
         base = settings or Settings()
         self._settings = base.model_copy(
             update={
-                "broker": BrokerSettings(mosquitto=mosquitto),
+                "broker": broker or BrokerSettings(mosquitto=mosquitto),
                 "service": ServiceSettings(**{"port": 0, "allow_changes": True, **options}),
             }
         )
