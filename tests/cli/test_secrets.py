@@ -169,7 +169,7 @@ def test_a_whole_run_on_the_operators_broker(home: Path, mosquitto: Path, passwo
     )
     try:
         unit.start()
-        words = ["train", "--total-timesteps", "2", "--json", "--save-dir", "s"]
+        words = ["train", "--total-timesteps", "1", "--json", "--save-dir", "s"]
         code, out, err = watched(home, *words, more={PASSWORD_VARIABLE: PASSWORD})
         lines = lines_of(out)
         assert code == 0, err + out
