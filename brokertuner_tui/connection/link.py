@@ -14,6 +14,8 @@ from brokertuner_tui.connection.target import AgentTarget
 from brokertuner_tui.connection.tracker import ConnectionState, ConnectionStatus, ConnectionTracker
 from brokertuner_tui.errors import ConnectionFailed
 
+_CLOSE_S = 2.0
+"""For the thread to end; one that is in the middle of an attempt ends with it."""
 _VERSION_HEADER = "x-brokertuner-version"
 
 
@@ -64,12 +66,16 @@ class AgentLink:
         Raises:
             ConnectionFailed: the first attempt failed; nothing goes on trying.
         """
-        if self._thread is None:
+        if self._thread is None or self._closed:
+            if self._thread is not None:
+                self._thread.join()  # of an earlier close, in an attempt that cannot be cut short
             self._closed = False
+            self.tracker.retry()
+            before = self.connection.attempts_total
             self._thread = threading.Thread(target=self._run, name="agent-link", daemon=True)
             self._thread.start()
             with self._changed:
-                self._changed.wait_for(self._decided)
+                self._changed.wait_for(lambda: self._decided(before))
             if not self.connection.state.usable:
                 error = self._error or ConnectionFailed(self.connection.last_error)
                 self.close()
@@ -139,9 +145,9 @@ class AgentLink:
             self._changed.notify_all()
         self._http.drop_all()
         if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+            self._thread.join(_CLOSE_S)
         self._http.drop_all()
+        self.tracker.release()
 
     # -- the thread ----------------------------------------------------------------------------------------------------
 
@@ -218,9 +224,10 @@ class AgentLink:
         self._http.drop_all()  # the heartbeat that may be under way fails at once
         self.tracker.lost(why)
 
-    def _decided(self) -> bool:
+    def _decided(self, before: int) -> bool:
+        """Whether the first attempt after `before` others has come to something."""
         status = self.connection
-        return self._closed or (status.attempts_total > 0 and status.state is not ConnectionState.CONNECTING)
+        return self._closed or (status.attempts_total > before and status.state is not ConnectionState.CONNECTING)
 
     def _notify(self, _status: ConnectionStatus) -> None:
         with self._changed:

@@ -175,6 +175,12 @@ class ConnectionTracker:
             told = self._enter(ConnectionState.GIVEN_UP)
         told()
 
+    def release(self) -> None:
+        """We closed it ourselves: nobody is told, and the next attempt is as after a loss."""
+        with self._lock:
+            self._state, self._since, self._error = ConnectionState.DISCONNECTED, self._wall(), "closed"
+            self._due_at = max(self._clock(), self._earliest)
+
     def retry(self) -> None:
         """The operator wants it tried again: forgets the failures, keeps the distance between attempts."""
         with self._lock:

@@ -181,6 +181,18 @@ def test_it_is_given_up_and_tried_again_when_asked() -> None:
     ]
 
 
+def test_closing_it_ourselves_is_no_loss_that_anybody_is_told_of() -> None:
+    seen: list[ConnectionStatus] = []
+    tracker = ConnectionTracker(POLICIES["default"])
+    tracker.attempting()
+    tracker.connected()
+    tracker.watch(seen.append)
+    tracker.release()
+    assert not tracker.status().state.usable
+    assert seen == []
+    assert 0 < tracker.due_in() <= POLICIES["default"].base_interval_s
+
+
 @pytest.mark.parametrize(
     "change",
     [

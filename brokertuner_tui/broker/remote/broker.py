@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import uuid
@@ -196,8 +197,11 @@ class RemoteBroker:
         if reading is None or not self.connection.state.usable:
             return None
         data = reading.data
-        process = wire.process_usage(wire.section(data, "process"))
-        return Told(float(data.get("at_s") or 0.0), wire.sys_rates(wire.section(data, "sys")), process)
+        try:
+            at_s = float(data.get("at_s") or 0.0)
+            return Told(at_s, wire.sys_rates(wire.section(data, "sys")), wire.process_usage(wire.section(data, "process")))
+        except (ConnectionFailed, TypeError, ValueError):
+            return None
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
@@ -218,8 +222,8 @@ class RemoteBroker:
         if reading is None or reading.beat == self._seen_beat or not self._fresh.fits(reading):
             return
         self._seen_beat = reading.beat
-        if broker := wire.section(reading.data, "broker"):
-            self._status = wire.broker_status(broker)
+        with contextlib.suppress(ConnectionFailed):  # what was known before still is
+            self._status = wire.broker_status(wire.section(reading.data, "broker"))
 
     def _ask(self, path: Literal["/apply_knobs", "/restart_broker"], body: Mapping[str, Value]) -> Applied:
         deadline = time.monotonic() + _PATIENCE_S

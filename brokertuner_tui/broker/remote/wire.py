@@ -43,11 +43,25 @@ def broker_status(data: Mapping[str, Any]) -> BrokerStatus:
 
 
 def process_usage(data: Mapping[str, Any]) -> ProcessUsage:
-    """What the broker's process uses there."""
-    return revive(ProcessUsage, data)
+    """What the broker's process uses there.
+
+    Raises:
+        ConnectionFailed: it does not say so.
+    """
+    try:
+        return revive(ProcessUsage, data)
+    except (TypeError, ValueError) as error:
+        raise ConnectionFailed(f"the agent's answer cannot be read: {error!r} in the process's usage") from error
 
 
 def sys_rates(data: Mapping[str, Any]) -> SysRates:
-    """`$SYS` as the agent reads it; JSON has no infinity, so an age that is not known comes as null."""
+    """`$SYS` as the agent reads it; JSON has no infinity, so an age that is not known comes as null.
+
+    Raises:
+        ConnectionFailed: it does not say so.
+    """
     age = data.get("age_s")
-    return revive(SysRates, {**data, "age_s": float("inf") if age is None else age})
+    try:
+        return revive(SysRates, {**data, "age_s": float("inf") if age is None else age})
+    except (TypeError, ValueError) as error:
+        raise ConnectionFailed(f"the agent's answer cannot be read: {error!r} in $SYS") from error
