@@ -1,7 +1,8 @@
 """What the operator's `mosquitto.conf` says, read as Mosquitto reads it (`conf.c`, the same in 2.0.11, 2.0.21 and 2.1.2).
 
-Words are divided by spaces alone; numbers go through `atoi`, so that `abc` is 0; of a line that is repeated the last one
-counts; `include_dir` counts in the main file only and reads `*.conf` right there: a line below it wins over the folder's.
+Words are divided by spaces alone; numbers go through `atoi`, so that `abc` is 0 (2.1 refuses it, and does not start); of a
+line that is repeated the last one counts; `include_dir` counts in the main file only and reads `*.conf` right there: a line
+below it wins over the folder's.
 """
 
 from __future__ import annotations
