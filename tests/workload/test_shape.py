@@ -49,6 +49,7 @@ def shapes(draw: st.DrawFn) -> Shape:
     )
 
 
+@settings(max_examples=40, deadline=None)
 @given(shapes())
 def test_what_is_written_is_what_is_read(shape: Shape) -> None:
     assert from_toml(tomli.loads(to_toml(shape)), "file") == shape
@@ -80,7 +81,7 @@ KEYS = (
 )
 
 
-@settings(max_examples=120)
+@settings(max_examples=60, deadline=None)
 @given(shapes(), st.sampled_from(KEYS), VALUES)
 def test_anything_else_is_one_line(shape: Shape, key: str, value: Any) -> None:
     data = tomli.loads(to_toml(shape))

@@ -19,9 +19,9 @@ def doctor(
     config: ConfigFile = None,
     json: Json = False,
 ) -> None:
-    """Check broker, machine and store; exit code 1 if something has to be mended first.
+    """Check broker, machine and store, and say what to mend.
 
-    Nothing is changed without --fix, and no broker is ever touched.
+    Exit code 1 if something has to be mended first. Nothing is changed without --fix, and no broker is ever touched.
     """
     from brokertuner_tui.cli import doctor_report, settings
 

@@ -8,9 +8,9 @@ from brokertuner_tui.errors import UsageError
 
 
 def restore(config: ConfigFile = None, json: Json = False, save_dir: UnusedSaveDir = None) -> None:
-    """Put back the broker's own knob file, as it was before the tuner first wrote.
+    """Put the broker's own knob file back as it was.
 
-    For brokers that were there before us (kind = "systemd" or "command"). It is brought into force and verified.
+    As it was before the tuner first wrote: for brokers that were there before us (kind = "systemd" or "command"). It is brought into force and verified.
     """
     from brokertuner_tui.broker.kinds import external_broker
     from brokertuner_tui.cli import settings
