@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from brokertuner_tui.broker.external_checks import Facts, NotReady, find_facts
-from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerStatus, BrokerStopped
+from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerStatus, BrokerStopped, BrokerUnavailable
 from brokertuner_tui.broker.knob_file import KnobFile
 from brokertuner_tui.broker.log import errors
 from brokertuner_tui.broker.operator_conf import read_operator_conf
@@ -423,7 +423,10 @@ class ExternalBroker:
         self._gone = ""
 
     def _not_on_purpose(self) -> Look:
-        look = self._look()
+        try:
+            look = self._look()
+        except ServiceFailed as error:
+            raise BrokerUnavailable(f"nobody can say how the broker is: {error}") from None
         if look.stopped_on_purpose:
             why = f"{self.service.name} was stopped by somebody"
             self._gone = why

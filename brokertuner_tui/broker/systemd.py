@@ -45,7 +45,7 @@ class SystemdService:
         pid: int | None = None,
         main_config: Path | None = None,
     ) -> None:
-        self._unit = unit if "." in unit else f"{unit}.service"
+        self._unit = _whole_name(unit)
         self._systemctl = tuple(systemctl)
         self._by_sudo = os.path.basename(self._systemctl[0]) in _ASKS_FOR_RIGHTS
         # Reading takes no rights, and a rule for sudo is only for what does.
@@ -258,6 +258,7 @@ class JournalLog:
 
 def polkit_rule(unit: str, user: str) -> str:
     """A rule for /etc/polkit-1/rules.d/ (polkit 0.106 and later): `user` may reload and restart `unit`, and nothing else."""
+    unit = _whole_name(unit)
     return f"""\
 // Lets {user} reload and restart {unit} (systemctl reload|restart), and nothing else: no stop, no start, no other unit.
 // brokertuner-tui needs it to bring knobs into force without being root. Put it in
@@ -277,6 +278,10 @@ polkit.addRule(function(action, subject) {{
 def seconds(span: str) -> float:
     """systemd's `1min 30s` or `10s`; `infinity` and what is no span count as 0."""
     return sum(float(number) * _SECONDS[unit] for number, unit in _SPAN.findall(span))
+
+
+def _whole_name(unit: str) -> str:
+    return unit if "." in unit else f"{unit}.service"
 
 
 def _quoted(text: str) -> str:
