@@ -234,6 +234,8 @@ def test_it_ends_at_once_when_the_parent_is_gone(generator: Generator, bench: Be
         profile=PROFILE.as_dict(),
         endpoint=Endpoint(bench.broker.host, bench.broker.port).as_dict(),
         token="t",
+        prefix="bt",
+        late_acks=False,
         id=1,
     )
     assert "error" not in begun

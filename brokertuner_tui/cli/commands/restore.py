@@ -10,7 +10,8 @@ from brokertuner_tui.errors import UsageError
 def restore(config: ConfigFile = None, json: Json = False, save_dir: UnusedSaveDir = None) -> None:
     """Put the broker's own knob file back as it was.
 
-    As it was before the tuner first wrote: for brokers that were there before us (kind = "systemd" or "command"). It is brought into force and verified.
+    As it was before the tuner first wrote, for brokers that were there before us (kind = "systemd" or
+    "command"). It is brought into force and verified.
     """
     from brokertuner_tui.broker.kinds import external_broker
     from brokertuner_tui.cli import settings

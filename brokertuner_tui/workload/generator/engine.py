@@ -294,7 +294,7 @@ class Engine:
         number, now = int(command["id"]), time.perf_counter_ns()
         match command["cmd"]:
             case "start":
-                self._peer = Peer.find(Endpoint.from_dict(command["endpoint"]), late_acks=bool(command.get("late_acks")))
+                self._peer = Peer.find(Endpoint.from_dict(command["endpoint"]), late_acks=bool(command["late_acks"]))
                 self._names = Names(str(command["token"]), str(command["prefix"]))
                 self._launch(Profile.from_dict(command["profile"]))
             case "change":
