@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from brokertuner_tui.config.settings import BrokerSettings, LoadSettings, Settings, TuningSettings
+from brokertuner_tui.connection.policy import POLICIES, ReconnectPolicy
 from brokertuner_tui.connection.tracker import ConnectionState
 from brokertuner_tui.env.outcome import Verdict
 from brokertuner_tui.errors import ExitCode, UsageError
-from brokertuner_tui.tuning.events import ConnectionChanged, RunFinished, RunStarted, Sampled, State, TrialFinished
+from brokertuner_tui.tuning.commands import Resume
+from brokertuner_tui.tuning.events import (
+    ConnectionChanged,
+    RunFinished,
+    RunStarted,
+    Sampled,
+    State,
+    StateChanged,
+    TrialFinished,
+)
 from tests.agents import Agent
 from tests.connection.proxy import FaultyProxy
 from tests.tuning.conftest import Bench
@@ -89,6 +100,36 @@ def test_a_run_with_the_load_here_waits_for_an_agent_that_cannot_be_reached(benc
     assert "starting again" not in agent.log()
     changes = [line for line in agent.log().splitlines() if " restart in " in line]
     assert agent.broker_starts == 1 + len(changes), "nothing but the changes restarted the broker"
+
+
+@pytest.mark.parametrize("keep_open", [True, False])
+def test_an_agent_that_stays_away_pauses_the_operators_session_and_ends_a_script(
+    bench: Bench, agent: Agent, monkeypatch: pytest.MonkeyPatch, keep_open: bool
+) -> None:
+    soon = dataclasses.replace(POLICIES["high-availability"], base_interval_s=0.05, cap_s=0.1, max_attempts=3)
+    monkeypatch.setitem(cast("dict[str, ReconnectPolicy]", POLICIES), "high-availability", soon)
+    proxy = FaultyProxy(agent.port)
+    try:
+        session, reader = bench.start(through(agent, proxy.url, total_timesteps=50), keep_open=keep_open)
+        reader.wait_for(TrialFinished)
+        proxy.cut()
+        if keep_open:
+            paused = reader.wait_for(StateChanged, lambda event: event.state is State.PAUSED)
+            assert "given up after 3 attempts" in paused.reason
+            proxy.heal()
+            session.send(Resume())
+            reader.wait_for(TrialFinished, lambda event: event.outcome.verdict is Verdict.OK)
+        else:
+            finished = reader.wait_for(RunFinished)
+            assert finished.state is State.FAILED
+            assert "given up after 3 attempts" in finished.reason
+            assert session.join(10.0)
+            assert session.error is not None
+            assert session.error.exit_code == ExitCode.CONNECTION
+    finally:
+        proxy.heal()
+        bench.close()
+        proxy.close()
 
 
 def test_an_agent_that_allows_no_changes_ends_the_run_before_anything(
