@@ -82,6 +82,8 @@ def serve(
     """
     service = settings.service
     check(service)
+    if settings.broker.kind == "remote":
+        raise UsageError("serve runs on the broker's own host, as the agent of others: --broker managed, systemd or command")
     folder = private_folder(save_dir / FOLDER)
     path = token_path(settings, save_dir)
     secret, made = token.read_or_make(path)

@@ -199,3 +199,16 @@ def test_a_broker_that_dies_is_seen_and_brought_back(serve: Serve) -> None:
     assert client.ask("POST", "/apply_knobs?dry_run=true", {"max_packet_size": 5000}).data["would"]["how"] == "restart"
     assert client.post("/restart_broker").data["applied"]["how"] == "restart"
     assert client.get("/readyz").data == {"ready": True, "reasons": []}
+
+
+def test_a_broker_that_hangs_is_not_ready(serve: Serve) -> None:
+    client = serve()
+    pid = client.get("/state").data["broker"]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        answer = client.get("/readyz")
+        assert (answer.status, answer.data["ready"]) == (503, False)
+        assert "does not answer" in answer.data["reasons"][0]
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    until(lambda: client.get("/readyz").status == 200)

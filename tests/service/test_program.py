@@ -170,6 +170,7 @@ def test_all_interfaces_without_tls_are_refused(here: Here, tmp_path: Path) -> N
         (("--tls-cert", "missing.pem"), "TLS needs both"),
         (("--tls-cert", "missing.pem", "--tls-key", "missing.pem"), "No such file"),
         (("--broker", "nonsense"), "must be"),
+        (("--broker", "remote"), "on the broker's own host"),
     ],
 )
 def test_bad_flags(here: Here, arguments: tuple[str, ...], words: str) -> None:

@@ -12,7 +12,9 @@ from typing import Any
 from fastapi import APIRouter, Query, Response
 from starlette.responses import JSONResponse
 
+from brokertuner_tui.broker.probe import Probe, ProbeError
 from brokertuner_tui.knobs.catalogue import CATALOGUE, Knob
+from brokertuner_tui.mqtt.tls import TlsFileError
 from brokertuner_tui.service import metrics, models
 from brokertuner_tui.service.context import Service
 from brokertuner_tui.service.errors import ApiError
@@ -20,6 +22,7 @@ from brokertuner_tui.service.routes.answers import OPEN, answers
 from brokertuner_tui.service.stream import Stream
 from brokertuner_tui.store.plain import finite
 
+_ANSWER_S = 2.0
 _OLD_S = 5.0
 """Telemetry is read three times a second."""
 
@@ -154,6 +157,8 @@ def _unready(service: Service) -> list[str]:
     status = service.host.status()
     if status.state != "listening" or status.knobs is None:
         reasons.append(f"the broker is {status.state}" + (f": {status.error}" if status.error else ""))
+    elif (silent := _silent(service)) is not None:
+        reasons.append(silent)
     sample = service.host.latest()
     if sample is None or time.monotonic() - sample.at_s > _OLD_S:
         reasons.append("there is no telemetry")
@@ -168,6 +173,16 @@ def _unready(service: Service) -> list[str]:
     except OSError as error:
         reasons.append(f"the store cannot be written: {error.strerror}")
     return reasons
+
+
+def _silent(service: Service) -> str | None:
+    """Why a broker that runs serves nobody: one that hangs still has its process and its port."""
+    try:
+        with Probe(service.host.endpoint, time.monotonic() + min(_ANSWER_S, service.answer_s / 2)) as probe:
+            probe.hello()
+    except (ProbeError, TlsFileError) as error:
+        return f"the broker does not answer: {error}"
+    return None
 
 
 def _runs(save_dir: Path, limit: int) -> list[dict[str, Any]]:
