@@ -72,7 +72,7 @@ def _children_cpu_s() -> float:
 def test_the_options_that_scripts_rely_on(tmp_path: Path, arguments: list[str]) -> None:
     """--save-dir is taken everywhere (where it keeps nothing, it is not in the help); --config where settings are read."""
     text = run(tmp_path, *arguments, "--help").stdout
-    if arguments not in (["knobs"], ["workload", "record"]):
+    if arguments not in (["knobs"], ["restore"], ["workload", "record"]):
         assert "--save-dir DIR" in text
     if arguments != ["knobs"]:
         assert "--config FILE" in text
