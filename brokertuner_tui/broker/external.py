@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from brokertuner_tui.broker.external_change import BrokerChange, How, NotUp
+from brokertuner_tui.broker.external_change import BrokerChange, How, NotKnown, NotUp
 from brokertuner_tui.broker.external_checks import NotReady
 from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerStatus
 from brokertuner_tui.broker.probe import Probe, ProbeError
@@ -16,10 +16,6 @@ from brokertuner_tui.knobs.validation import check_all
 from brokertuner_tui.mqtt.tls import TlsFileError
 
 _LOOK_AGAIN_S = 0.3
-
-
-class NotKnown(TunerError):
-    """What the running broker has read cannot be told without restarting it."""
 
 
 class ExternalBroker(BrokerChange):

@@ -64,6 +64,10 @@ class Mark:
     at_us: int
 
 
+class NotKnown(TunerError):
+    """What the running broker has read cannot be told without restarting it."""
+
+
 class BrokerChange:
     """What is known of the broker, and how a change is made; `ExternalBroker` is what others use.
 
