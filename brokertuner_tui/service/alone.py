@@ -7,7 +7,8 @@ import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from brokertuner_tui.broker.external import ExternalBroker, NotKnown
+from brokertuner_tui.broker.external import ExternalBroker
+from brokertuner_tui.broker.external_change import NotKnown
 from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerStatus, Tended
 from brokertuner_tui.broker.kinds import make_broker
 from brokertuner_tui.config.settings import BrokerSettings
