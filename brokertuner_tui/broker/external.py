@@ -15,6 +15,8 @@ from brokertuner_tui.knobs.catalogue import KnobValues, Value, changed
 from brokertuner_tui.knobs.validation import check_all
 from brokertuner_tui.mqtt.tls import TlsFileError
 
+__all__ = ["ExternalBroker", "NotKnown"]
+
 _LOOK_AGAIN_S = 0.3
 
 
