@@ -77,6 +77,8 @@ def _text(setting: Setting) -> tuple[str, object]:
         "live.probe_payload_bytes": ("32", 32),
         "live.probe_qos": ("0,2", "0,2"),
         "live.sequence": ("json:seq", "json:seq"),
+        "broker.url": ("https://host:8080", "https://host:8080"),
+        "service.max_body_bytes": ("2048", 2048),
         "store.url": ("postgresql://tuner@db:5432/runs", "postgresql://tuner@db:5432/runs"),
         "live.subscribe": ('["a/+", "b, c/#"]', ["a/+", "b, c/#"]),
     }
