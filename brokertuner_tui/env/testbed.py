@@ -21,7 +21,7 @@ from brokertuner_tui.workload import live
 from brokertuner_tui.workload.builtin import BuiltinLoad
 from brokertuner_tui.workload.emqtt_bench import EmqttBenchLoad
 from brokertuner_tui.workload.live.figures import FEWEST_JUDGED
-from brokertuner_tui.workload.load import Load, LoadError, Watched
+from brokertuner_tui.workload.load import Load, LoadError, LoadStatus, Watched
 from brokertuner_tui.workload.profile import Profile, Workload
 from brokertuner_tui.workload.window import Window
 
@@ -30,6 +30,8 @@ _POLL_S = 0.02
 _LOOK_S = 0.25
 _BY_OPERATOR = "interrupted by the operator"
 _MAX_EXTRA_SETTLE_S = 1.0
+_REPORTS_S = 1.0
+"""The load reports four times a second."""
 
 
 def _quiet(_phase: PhaseName, _seconds: float) -> None:
@@ -197,10 +199,10 @@ class Testbed:
         if window.live is not None:
             self._profile = self.load.status().profile or self._profile
             outcome = replace(outcome, profile=self._profile)
-        if window.sent == 0:
-            return replace(outcome, reason="the load sent nothing in this window")
         if window.live is not None and window.live.judged < FEWEST_JUDGED and not cut:
             return replace(outcome, reason=window.live.too_few)
+        if window.sent == 0:
+            return replace(outcome, reason="the load sent nothing in this window")
         return replace(outcome, verdict=Verdict.OK, window=window)
 
     def close(self) -> None:
@@ -230,14 +232,27 @@ class Testbed:
             if interrupted():
                 raise _Interrupted(Verdict.INCONCLUSIVE, _BY_OPERATOR) from error
             self._check_broker()
-            status = self.load.status()
-            if status.pid is not None and status.state == "reconnecting" and status.connected < status.wanted:
+            if (out := self._kept_out()) is not None:
                 # The load is well and the broker answers a probe, yet these knobs keep clients out.
-                reason = f"{status.connected} of {status.wanted} clients could connect and stay: {error}"
+                reason = f"{out.connected} of {out.wanted} clients could connect and stay: {error}"
                 raise _Interrupted(Verdict.FAILED, reason) from error
             # Trials go on at their pace, so that a load that is away for a moment does not cost the whole budget.
             self._wait(seconds, interrupted)
             raise _Interrupted(Verdict.INCONCLUSIVE, str(error)) from error
+
+    def _kept_out(self) -> LoadStatus | None:
+        """The load's status, if its clients cannot get in, or not stay.
+
+        Those that are let in for a moment again and again may all be there when one report is made, but not in the next ones.
+        """
+        end = time.monotonic() + _REPORTS_S
+        while (status := self.load.status()).pid is not None:
+            if status.state == "reconnecting" and status.connected < status.wanted:
+                return status
+            if time.monotonic() >= end:
+                break
+            time.sleep(_POLL_S)
+        return None
 
     def _wait(self, seconds: float, interrupted: Callable[[], bool], gauge: UsageGauge | None = None) -> float:
         started = time.perf_counter()
