@@ -53,7 +53,7 @@ class Container:
         """The Mosquitto that runs now."""
         for child in psutil.Process(self.loop.pid).children():
             with contextlib.suppress(psutil.NoSuchProcess):
-                if child.name() == "mosquitto" and child.status() != psutil.STATUS_ZOMBIE:
+                if "mosquitto -c " in " ".join(child.cmdline()):
                     return child
         return None
 

@@ -119,6 +119,7 @@ class Site:
         """The traffic becomes another, or stops."""
         if profile is None:
             self._others.stop()
+            time.sleep(2.5)  # two publications of $SYS later nothing of it is under way any more
         else:
             self._others.change(profile)
             self._others.wait_ready(20)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+NOTHING_BACK = "no message of the probe ever came back"
+"""How the remark begins that nothing can be said at all."""
 QUIET_PER_S = 2.0
 """Below this many messages a second the broker counts as quiet: what `$SYS` says is then mostly of ourselves."""
 FEWEST_JUDGED = 20
@@ -62,8 +64,8 @@ class LiveFigures:
     @property
     def too_few(self) -> str:
         """Why a window with fewer than `FEWEST_JUDGED` says nothing."""
-        if not self.judged and self.remarks:
-            return self.remarks[0]
+        if kept_out := next((remark for remark in self.remarks if remark.startswith(NOTHING_BACK)), None):
+            return kept_out
         return f"{self.judged} probe messages are too few to judge by: a longer live.window_sec, or more of live.probe_rate"
 
     @property

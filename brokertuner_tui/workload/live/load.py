@@ -15,7 +15,7 @@ from brokertuner_tui.telemetry.sample import SysRates
 from brokertuner_tui.telemetry.sys_topics import SysTopics
 from brokertuner_tui.workload.builtin import BuiltinLoad
 from brokertuner_tui.workload.live import probe
-from brokertuner_tui.workload.live.figures import LiveFigures, Sequenced
+from brokertuner_tui.workload.live.figures import NOTHING_BACK, LiveFigures, Sequenced
 from brokertuner_tui.workload.live.listener import Listener
 from brokertuner_tui.workload.live.publications import (
     BYTES_IN,
@@ -35,7 +35,7 @@ from brokertuner_tui.workload.profile import Profile
 from brokertuner_tui.workload.window import Window
 
 _READ_EVERY_S = 0.1
-_ACL = "no message of the probe ever came back: an ACL must allow reading and writing below {}"
+_ACL = NOTHING_BACK + ": an ACL must allow reading and writing below {}"
 
 
 @dataclass(frozen=True, slots=True)
