@@ -143,12 +143,16 @@ system_mosquitto() {
 # wants_mosquitto ARGS: whether the command starts a broker of ours and names none.
 wants_mosquitto() {
   [ -z "${BROKERTUNER_BROKER_MOSQUITTO:-}" ] || return 1
+  before=''
   for arg; do
     case $arg in -h | --help | --mosquitto | --mosquitto=* | --host | --host=*) return 1 ;; esac
+    case $before$arg in --broker=managed | --brokermanaged) ;; --broker=* | --broker?*) return 1 ;; esac
+    before=''
+    [ "$arg" != --broker ] || before=$arg
   done
   for arg; do
     case $arg in
-      launch | train | evaluate | workload) return 0 ;;
+      launch | train | evaluate | workload | serve | doctor) return 0 ;;
       knobs | runs | config | paths) return 1 ;;
     esac
   done

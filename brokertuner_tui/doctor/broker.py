@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -58,7 +59,8 @@ def _managed(settings: BrokerSettings) -> Iterator[Finding]:
         program = find_mosquitto(settings.mosquitto)
         version = probe_version(program)
     except TunerError as error:
-        yield failure("mosquitto", str(error), _NOTHING_TO_TUNE, f"# {how_to_get()}")
+        command = re.search("`(.+?)`", how_to_get())
+        yield failure("mosquitto", str(error), _NOTHING_TO_TUNE, command[1] if command else f"# {how_to_get()}")
         return
     yield from _version(version, str(program))
     if settings.port and not is_free("127.0.0.1", settings.port):

@@ -15,6 +15,7 @@ from brokertuner_tui.env.outcome import Outcome, PhaseName, Timings, Usage, Verd
 from brokertuner_tui.env.usage import UsageGauge, open_gauge
 from brokertuner_tui.errors import UsageError
 from brokertuner_tui.knobs.catalogue import KnobValues, Value, Version, needs_restart
+from brokertuner_tui.mqtt.endpoint import Endpoint
 from brokertuner_tui.telemetry.sample import SysRates
 from brokertuner_tui.telemetry.sampler import Sampler
 from brokertuner_tui.workload import live
@@ -67,6 +68,8 @@ class Testbed:
         self.broker: Broker = make_broker(settings.broker, folder / "broker")
         """Nothing is started before `open`."""
         self.load: Load = _make_load(settings, folder, self.broker, workload, lambda: self.sampler.read_sys())
+        self._load_at: Endpoint | None = None
+        """Where the load was sent."""
         self._sampler: Sampler | None = None
 
     @property
@@ -110,7 +113,8 @@ class Testbed:
         """
         self._started_at = time.monotonic()
         self._profile = self._due = self._workload.at(0.0)
-        self.load.start(self._profile, self.broker.endpoint)
+        self._load_at = self.broker.endpoint
+        self.load.start(self._profile, self._load_at)
 
     @property
     def profile(self) -> Profile:
@@ -227,6 +231,7 @@ class Testbed:
 
     def _await_load(self, seconds: float, interrupted: Callable[[], bool]) -> float:
         try:
+            self._follow_broker()
             return self.load.wait_ready(self._settings.load.ready_sec, interrupted)
         except LoadError as error:
             if interrupted():
@@ -239,6 +244,17 @@ class Testbed:
             # Trials go on at their pace, so that a load that is away for a moment does not cost the whole budget.
             self._wait(seconds, interrupted)
             raise _Interrupted(Verdict.INCONCLUSIVE, str(error)) from error
+
+    def _follow_broker(self) -> None:
+        """A broker that came back elsewhere (an agent's own one, on another port) takes the load along.
+
+        Raises:
+            LoadError: the load does not start there.
+        """
+        endpoint = self.broker.endpoint
+        if self._load_at is not None and endpoint != self._load_at:
+            self._load_at = endpoint
+            self.load.start(self._profile, endpoint)
 
     def _kept_out(self) -> LoadStatus | None:
         """The load's status, if its clients cannot get in, or not stay.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from brokertuner_tui.broker.managed import ManagedBroker
 from brokertuner_tui.config.settings import BrokerSettings, LoadSettings, Settings, TuningSettings
 from brokertuner_tui.env.outcome import Verdict
 from brokertuner_tui.env.slo import SloPreset
@@ -73,6 +74,17 @@ def test_messages_that_the_broker_discards_earn_nothing_although_publishers_are_
     assert bad.window.received == 0
     assert bad.window.missing > 0
     assert preset.reward(bad, good).value < preset.reward(good, good).value - 0.5
+
+
+def test_a_broker_that_came_back_on_another_port_takes_the_load_along(
+    bed: Testbed, every_mosquitto: Path, tmp_path: Path
+) -> None:
+    """As an agent's own broker does when the agent was ended and started again."""
+    bed.broker.stop()
+    bed.broker = ManagedBroker(every_mosquitto, tmp_path / "another")
+    bed.broker.start(bed.defaults)
+    outcome = bed.trial(bed.defaults)
+    assert outcome.verdict is Verdict.OK, outcome.reason
 
 
 def test_knobs_that_keep_clients_out_fail_the_trial_and_say_so(bed: Testbed) -> None:

@@ -149,7 +149,7 @@ def test_an_environment_whose_python_is_gone_is_made_anew(checkout: Checkout) ->
 # ---- Mosquitto -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["launch", "train", "evaluate", "workload"])
+@pytest.mark.parametrize("command", ["launch", "train", "evaluate", "workload", "serve", "doctor"])
 def test_a_command_that_starts_a_broker_gets_a_private_mosquitto_once(checkout: Checkout, command: str) -> None:
     home = Path(checkout.environ["HOME"]) / ".local" / "share" / "brokertuner-tui" / "mosquitto"
     for _ in range(2):
@@ -166,6 +166,8 @@ def test_a_command_that_starts_a_broker_gets_a_private_mosquitto_once(checkout: 
         ["runs", "show", "train"],
         ["train", "--mosquitto", "/x"],
         ["train", "--mosquitto=/x"],
+        ["launch", "--broker", "systemd"],
+        ["train", "--broker=https://host:8080"],
         ["workload", "fanout", "--host", "127.0.0.1"],
     ],
 )
