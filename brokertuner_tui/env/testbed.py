@@ -31,6 +31,7 @@ _POLL_S = 0.02
 _LOOK_S = 0.25
 _BY_OPERATOR = "interrupted by the operator"
 _MAX_EXTRA_SETTLE_S = 1.0
+_PROBE_PATIENCE_S = 30.0
 _REPORTS_S = 1.0
 """The load reports four times a second."""
 
@@ -316,8 +317,13 @@ class Testbed:
         self, load: Watched, seconds: float, interrupted: Callable[[], bool], gauge: UsageGauge, floor: float | None
     ) -> str:
         """Waits until live traffic was watched for long enough, or suffers; in the latter case, says how."""
-        began = time.perf_counter()
-        while (left := seconds - (time.perf_counter() - began)) > 0 or not load.whole():
+        began, due = time.perf_counter(), 0
+        while (
+            (left := seconds - (time.perf_counter() - began)) > 0
+            or not load.whole()
+            # A probe that keeps small beside little traffic needs longer until there is enough to judge by.
+            or (due < FEWEST_JUDGED and left > -_PROBE_PATIENCE_S)
+        ):
             self._wait(min(max(left, _POLL_S), _LOOK_S), interrupted, gauge)
             due, on_time = load.so_far()
             if floor is not None and due >= FEWEST_JUDGED and on_time < floor * due:
