@@ -35,6 +35,8 @@ from brokertuner_tui.workload.profile import Profile
 from brokertuner_tui.workload.window import Window
 
 _READ_EVERY_S = 0.1
+_REPORT_S = 0.25
+"""The generator reports four times a second."""
 _ACL = NOTHING_BACK + ": an ACL must allow reading and writing below {}"
 
 
@@ -182,9 +184,9 @@ class LiveLoad:
         opened, status = self._open, self._probe.status()
         if opened is None:
             return 0, 0
-        # The newest of a pair may still be on its way.
-        under_way = len(self._levels) * (2 + self._rate * self._settings.slo_ms / 1000)
-        return max(0, int(status.sent_total - opened.totals[0] - under_way)), status.on_time_total - opened.totals[1]
+        # The newest pair may still be on its way, and one may have gone out between the last report and the opening.
+        uncertain = len(self._levels) * (4 + self._rate * (self._settings.slo_ms / 1000 + _REPORT_S))
+        return max(0, int(status.sent_total - opened.totals[0] - uncertain)), status.on_time_total - opened.totals[1]
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
