@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
+from brokertuner_tui.broker.log import FileLog
 from brokertuner_tui.broker.operator_conf import USUAL_MAIN, OperatorConf
-from brokertuner_tui.broker.service import FileLog, Log, Look, Problem, ServiceFailed, run_command
+from brokertuner_tui.broker.service import Log, Look, Problem, ServiceFailed, run_command
 
 _ASK_S = 10.0
 _SINCE = "{since}"

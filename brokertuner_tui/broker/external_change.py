@@ -12,11 +12,11 @@ from typing import Literal
 from brokertuner_tui.broker.external_checks import Facts, find_facts
 from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerStatus, BrokerStopped, BrokerUnavailable
 from brokertuner_tui.broker.knob_file import KnobFile
-from brokertuner_tui.broker.log import errors
+from brokertuner_tui.broker.log import FileLog, errors
 from brokertuner_tui.broker.operator_conf import read_operator_conf
 from brokertuner_tui.broker.ports import holder
 from brokertuner_tui.broker.probe import Probe, ProbeError
-from brokertuner_tui.broker.service import FileLog, Log, Look, Service, ServiceFailed
+from brokertuner_tui.broker.service import Log, Look, Service, ServiceFailed
 from brokertuner_tui.broker.verify import NotInForce, Verifier
 from brokertuner_tui.errors import TunerError
 from brokertuner_tui.knobs.catalogue import KnobValues, Value, Version, changed, needs_restart

@@ -17,6 +17,7 @@ from brokertuner_tui.broker.operator_conf import OperatorConf
 from brokertuner_tui.errors import TunerError
 
 _LONGEST_OUTPUT = 1024 * 1024
+_KILL_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,16 +156,19 @@ def run_command(argv: Sequence[str], within_s: float) -> Ran:
         try:
             code = _wait(process, within_s)
         except BaseException:
-            with contextlib.suppress(OSError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            _kill(process)
             raise
         if code is None:
-            with contextlib.suppress(OSError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            _kill(process)
             raise ServiceFailed(f"{shown}: did not end within {within_s:g} s")
         return Ran(code, _text(out.fileno()), _text(err.fileno()))
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    # sudo's process is root's: what we may not kill is left, and not waited for.
+    with contextlib.suppress(OSError):
+        os.killpg(process.pid, signal.SIGKILL)
+    _wait(process, _KILL_S)
 
 
 def _wait(process: subprocess.Popen[bytes], within_s: float) -> int | None:
@@ -180,37 +184,3 @@ def _wait(process: subprocess.Popen[bytes], within_s: float) -> int | None:
 def _text(descriptor: int) -> str:
     size = os.fstat(descriptor).st_size
     return os.pread(descriptor, _LONGEST_OUTPUT, max(0, size - _LONGEST_OUTPUT)).decode(errors="replace")
-
-
-class FileLog:
-    """A log file that somebody else may rotate or cut."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def readable(self) -> bool:
-        """Whether this process may read it (one that is not there yet counts, if its folder may be read)."""
-        try:
-            with open(self.path, "rb"):
-                return True
-        except FileNotFoundError:
-            return os.access(self.path.parent, os.R_OK | os.X_OK)
-        except OSError:
-            return False
-
-    def end(self) -> int:
-        """The offset behind the last byte."""
-        try:
-            return self.path.stat().st_size
-        except OSError:
-            return 0
-
-    def since(self, offset: int) -> str:
-        """What was written from `offset` on; all of it when the file is another one, and shorter."""
-        try:
-            with open(self.path, "rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                file.seek(max(offset if offset <= size else 0, size - _LONGEST_OUTPUT))
-                return file.read().decode(errors="replace")
-        except OSError:
-            return ""

@@ -10,8 +10,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
+from brokertuner_tui.broker.log import FileLog
 from brokertuner_tui.broker.operator_conf import USUAL_MAIN, OperatorConf
-from brokertuner_tui.broker.service import FileLog, Log, Look, Problem, Ran, ServiceFailed, run_command
+from brokertuner_tui.broker.service import Log, Look, Problem, Ran, ServiceFailed, run_command
 
 _ASK_S = 10.0
 _SHOWN = (
