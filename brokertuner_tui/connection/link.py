@@ -68,7 +68,10 @@ class AgentLink:
         """
         if self._thread is None or self._closed:
             if self._thread is not None:
-                self._thread.join()  # of an earlier close, in an attempt that cannot be cut short
+                # Of an earlier close, in an attempt that cannot be cut short.
+                self._thread.join(self._policy.connect_timeout_s + self._policy.heartbeat_timeout_s + _CLOSE_S)
+                if self._thread.is_alive():
+                    raise ConnectionFailed(f"the agent at {self.target}: an earlier attempt has not ended yet")
             self._closed = False
             self.tracker.retry()
             before = self.connection.attempts_total

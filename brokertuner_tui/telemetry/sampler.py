@@ -18,6 +18,8 @@ from brokertuner_tui.telemetry.sys_topics import SysTopics
 from brokertuner_tui.workload.load import Load, LoadStatus
 
 _log = logging.getLogger(__name__)
+_STOP_S = 10.0
+"""How long its thread may take to end; it ends with the process all the same."""
 _NO_BROKER = BrokerStatus("stopped", "", 0, None, None, None, 0, None, None)
 _NO_LOAD = LoadStatus("stopped", None, None, 0, 0, 0, 0, 0, 0, 0.0)
 
@@ -51,7 +53,7 @@ class Sampler:
         """Ends the thread and the `$SYS` client. May be called again."""
         self._stopped.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(_STOP_S)
             self._thread = None
 
     def latest(self) -> Sample | None:

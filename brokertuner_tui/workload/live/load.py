@@ -36,6 +36,7 @@ from brokertuner_tui.workload.window import Window
 
 _READ_EVERY_S = 0.1
 _REPORT_S = 0.25
+_STOP_S = 10.0
 """The generator reports four times a second."""
 _ACL = NOTHING_BACK + ": an ACL must allow reading and writing below {}"
 
@@ -159,7 +160,7 @@ class LiveLoad:
         self._stopped.set()
         reader, self._reader = self._reader, None
         if reader is not None:
-            reader.join()
+            reader.join(_STOP_S)
         own, self._own_sys = self._own_sys, None
         if own is not None:
             own.stop()
