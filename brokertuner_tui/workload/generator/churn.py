@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 
-from brokertuner_tui.workload.generator.connector import Connector
+from brokertuner_tui.workload.generator.connector import Connector, OnConnector
 from brokertuner_tui.workload.generator.link import DONE, Link, Peer
 from brokertuner_tui.workload.generator.visitors import Visitor
 
@@ -13,7 +13,7 @@ _MOST = 128
 _NEVER = 1 << 62
 
 
-class Churn:
+class Churn(OnConnector):
     """A `link.Loop` for its own clients: whether the load is ready does not depend on them.
 
     Args:
@@ -77,25 +77,3 @@ class Churn:
     def check(self, now_ns: int) -> None:
         """Gives up handshakes that hang; a few times a second."""
         self._connector.check(now_ns)
-
-    # -- what links ask (link.Loop) --------------------------------------------------------------------------------
-
-    def watch(self, link: Link, mask: int) -> None:
-        """See `link.Loop`."""
-        self._connector.watch(link, mask)
-
-    def unwatch(self, link: Link) -> None:
-        """See `link.Loop`."""
-        self._connector.unwatch(link)
-
-    def established(self) -> None:
-        """See `link.Loop`."""
-        self._connector.established()
-
-    def came_up(self, link: Link) -> None:
-        """See `link.Loop`."""
-        self._connector.came_up(link)
-
-    def went_down(self, link: Link, was_up: bool, reason: str, refused: bool) -> None:
-        """See `link.Loop`."""
-        self._connector.went_down(link, was_up, reason, refused)

@@ -200,3 +200,29 @@ class Connector:
             elif now_ns - link.pinged_ns > _PING_NS:
                 link.pinged_ns = now_ns
                 link.send(packets.PINGREQ_PACKET)
+
+
+class OnConnector:
+    """What links ask of their loop (`link.Loop`), handed on to a connector."""
+
+    _connector: Connector
+
+    def watch(self, link: Link, mask: int) -> None:
+        """See `link.Loop`."""
+        self._connector.watch(link, mask)
+
+    def unwatch(self, link: Link) -> None:
+        """See `link.Loop`."""
+        self._connector.unwatch(link)
+
+    def established(self) -> None:
+        """See `link.Loop`."""
+        self._connector.established()
+
+    def came_up(self, link: Link) -> None:
+        """See `link.Loop`."""
+        self._connector.came_up(link)
+
+    def went_down(self, link: Link, was_up: bool, reason: str, refused: bool) -> None:
+        """See `link.Loop`."""
+        self._connector.went_down(link, was_up, reason, refused)

@@ -10,7 +10,7 @@ from typing import Any
 
 from brokertuner_tui.mqtt.endpoint import Endpoint
 from brokertuner_tui.workload.generator.churn import Churn
-from brokertuner_tui.workload.generator.connector import MS, Connector
+from brokertuner_tui.workload.generator.connector import MS, Connector, OnConnector
 from brokertuner_tui.workload.generator.control import Control, Gone
 from brokertuner_tui.workload.generator.crew import Crew, Crews, Names
 from brokertuner_tui.workload.generator.delays import Delays
@@ -29,7 +29,7 @@ _STALL_NS = 1_000 * MS
 _NEVER = 1 << 62
 
 
-class Engine:
+class Engine(OnConnector):
     """One process's load. `run` returns when the parent said stop; it ends the process when the parent is gone."""
 
     def __init__(self, control: Control) -> None:
@@ -149,27 +149,7 @@ class Engine:
                 if publisher.worth_sending:
                     self.can_send(publisher)
 
-    # -- what links ask (link.Loop, PublisherLoop, SubscriberLoop) --------------------------------------------------
-
-    def watch(self, link: Link, mask: int) -> None:
-        """See `link.Loop`."""
-        self._connector.watch(link, mask)
-
-    def unwatch(self, link: Link) -> None:
-        """See `link.Loop`."""
-        self._connector.unwatch(link)
-
-    def established(self) -> None:
-        """See `link.Loop`."""
-        self._connector.established()
-
-    def came_up(self, link: Link) -> None:
-        """See `link.Loop`."""
-        self._connector.came_up(link)
-
-    def went_down(self, link: Link, was_up: bool, reason: str, refused: bool) -> None:
-        """See `link.Loop`."""
-        self._connector.went_down(link, was_up, reason, refused)
+    # -- what publishers and subscribers ask (PublisherLoop, SubscriberLoop); the rest is OnConnector -------------------
 
     def can_send(self, publisher: Publisher) -> None:
         """See `PublisherLoop`."""
