@@ -53,6 +53,17 @@ class BrokerStatus:
     """With `failed`: somebody ended or restarted it; that says nothing about the knobs."""
 
 
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One way in which the broker is not as it was left."""
+
+    what: Literal["knob", "file", "process", "reload"]
+    name: str
+    """The knob, the file's path; empty where there is but one."""
+    ours: str
+    theirs: str
+
+
 class ApplyFailed(TunerError):
     """The broker did not come up with the wanted knobs.
 

@@ -120,8 +120,6 @@ class LiveSettings(Section):
     subscribe: list[str] = []
     """Topic filters to listen to, read-only: each costs the broker one delivery more a message."""
     sequence: str = Field("auto", pattern=r"^(auto|none|leading|json:.+)$", description="auto, none, leading or json:KEY")
-    max_step: float = Field(0.25, gt=0, le=2)
-    """How far a proposal may go from the best known setting, in each knob, of a range of 2; one switch at a time."""
     margin: float = Field(0.2, gt=0, le=1)
     """A trial ends early when the share in time falls so far below that of the default."""
 
@@ -144,8 +142,39 @@ class TuningSettings(Section):
     """What stays in force at the end: the best confirmed knobs, the broker's defaults, or the last ones tried."""
     pin: dict[str, int | bool | str] = {}
     """Knobs that the agent must leave alone, and their values."""
+    mode: Literal["recommend", "guarded", "autonomous"] = "guarded"
+    """Who applies: a person; the agent, which waits for a person when it cannot tell; the agent alone."""
+    read_only: bool = False
+    """Measure only: nothing of the broker is ever changed."""
+    exploration: float = Field(0.5, ge=0, le=1)
+    """How daring proposals are: 0: only what is believed to be best; 0.5: as the preset says; 1: twice that."""
+    safety: float | None = Field(None, ge=0, le=1)
+    """How close to what is known to be good: 1 - safety of each knob's range at most; None: 0 for a load of our own making,
+    0.875 under live traffic."""
+    restarts_per_hour: int | None = Field(None, ge=0)
+    """How often the agent may restart the broker; None: as often as it likes."""
+    no_restarts: list[str] = Field([], description='a list of hours such as "22:00-06:00" (local time)')
+    """Hours in which the agent does not restart the broker."""
     save_freq: int = Field(20, ge=1)
     """Trials between two checkpoints."""
+
+
+class GuardSettings(Section):
+    """`[guard]`: the SLO that the broker has to keep whatever is tried; None: not minded."""
+
+    on_time_share: float | None = Field(None, gt=0, le=1)
+    """Of the deliveries that were due: so many arrive in time, at least."""
+    p99_ms: float | None = Field(None, gt=0, le=600_000)
+    loss_share: float | None = Field(None, ge=0, lt=1)
+    memory_mib: float | None = Field(None, gt=0)
+    cpu_percent: float | None = Field(None, gt=0)
+    """Of one core."""
+    tolerance: float = Field(0.05, ge=0, le=1)
+    """A figure may miss its limit by this share of it."""
+    windows: int = Field(1, ge=1, le=100)
+    """So many windows in a row must miss before it counts."""
+    inconclusive_limit: int = Field(5, ge=1, le=1000)
+    """After so many windows in a row that nothing can be said of, a guarded session pauses."""
 
 
 class ClassicReward(Section):
@@ -266,6 +295,7 @@ class Settings(Section):
     load: LoadSettings = LoadSettings()
     live: LiveSettings = LiveSettings()
     tuning: TuningSettings = TuningSettings()
+    guard: GuardSettings = GuardSettings()
     reward: RewardSettings = RewardSettings()
     agent: AgentSettings = AgentSettings()
     store: StoreSettings = StoreSettings()

@@ -83,6 +83,26 @@ class ApplyDefaults:
 
 
 @dataclass(frozen=True, slots=True)
+class ApplyProposal:
+    """Bring what was proposed into force and measure it (mode `recommend`)."""
+
+    reply: Reply | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SkipProposal:
+    """Not this one: propose another (mode `recommend`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconcile:
+    """The broker was changed behind our back: bring ours into force again, or go on with what is there now."""
+
+    keep: Literal["ours", "theirs"]
+    reply: Reply | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """End the session, leaving the broker with the best confirmed knobs, its defaults, or what is in force.
 
@@ -94,5 +114,19 @@ class Stop:
 
 
 Command = (
-    Pause | Resume | Step | Pin | Unpin | SetKnob | SetKnobs | RestartBroker | RestartLoad | ApplyBest | ApplyDefaults | Stop
+    Pause
+    | Resume
+    | Step
+    | Pin
+    | Unpin
+    | SetKnob
+    | SetKnobs
+    | RestartBroker
+    | RestartLoad
+    | ApplyBest
+    | ApplyDefaults
+    | ApplyProposal
+    | SkipProposal
+    | Reconcile
+    | Stop
 )

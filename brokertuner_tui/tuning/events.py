@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from brokertuner_tui.broker.interface import Applied
+from brokertuner_tui.broker.interface import Applied, Difference
 from brokertuner_tui.connection.tracker import ConnectionStatus
 from brokertuner_tui.env.outcome import Outcome, Verdict
 from brokertuner_tui.env.outcome import PhaseName as PhaseName
@@ -16,6 +16,7 @@ from brokertuner_tui.telemetry.sample import Sample
 from brokertuner_tui.workload.profile import Profile
 
 Level = Literal["info", "warning", "error"]
+Mode = Literal["recommend", "guarded", "autonomous"]
 Left = Literal["best", "default", "current", "nothing"]
 """What is in force on the broker at the end of a run (`nothing`: it never was in our hands)."""
 
@@ -38,6 +39,14 @@ class State(StrEnum):
     def ended(self) -> bool:
         """Whether nothing will follow."""
         return self in (State.COMPLETED, State.CANCELLED, State.FAILED)
+
+
+class SloVerdict(StrEnum):
+    """Whether the broker keeps its SLO with what is in force."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
 
 
 class TrialKind(StrEnum):
@@ -78,7 +87,8 @@ class RunStarted(Event):
     defaults: Mapping[str, Value]
     pinned: Mapping[str, Value]
     save_dir: str
-    mode: str = "autonomous"
+    mode: Mode = "guarded"
+    read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +189,52 @@ class ConnectionChanged(Event):
     """The connection to the agent that has the broker came into another state."""
 
     connection: ConnectionStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed(Event):
+    """In the mode `recommend`: what the agent would try next; a person applies it (`ApplyProposal`) or not (`SkipProposal`)."""
+
+    trial: int
+    """The trial that would measure it."""
+    knobs: Mapping[str, Value]
+    changed: tuple[str, ...]
+    """Knobs that differ from those in force."""
+    needs_restart: bool
+    source: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judged(Event):
+    """The guard's word on the SLO after a trial; told when it is not `pass`, and when it is again."""
+
+    trial: int
+    verdict: SloVerdict
+    reasons: tuple[str, ...]
+    """One sentence for each limit that was missed, or why nothing can be said."""
+    in_a_row: int
+    """Windows with this verdict in a row, this one included."""
+    rolled_back: bool
+    """Whether the last known good is being put back because of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestartsLeft(Event):
+    """How many restarts the agent may still cause; told when it changes."""
+
+    left: int | None
+    """In this hour; None: there is no limit."""
+    until: float | None
+    """Restarts are not allowed before this time (the epoch's seconds); None: they are."""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Drifted(Event):
+    """The config in force was changed behind our back, and the session waits (`Reconcile`); empty: that is settled."""
+
+    differences: tuple[Difference, ...]
 
 
 @dataclass(frozen=True, slots=True)

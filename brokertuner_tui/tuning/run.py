@@ -19,7 +19,8 @@ from brokertuner_tui.errors import ConnectionFailed, TunerError
 from brokertuner_tui.knobs import codec, validation
 from brokertuner_tui.knobs.catalogue import KnobValues, changed
 from brokertuner_tui.tuning import commands, events, guard
-from brokertuner_tui.tuning.confirm import Confirmation, confirm
+from brokertuner_tui.tuning.confirm import Confirmation
+from brokertuner_tui.tuning.ending import Ending
 from brokertuner_tui.tuning.events import Left, Level, State
 from brokertuner_tui.tuning.learner import Choice, Learner
 from brokertuner_tui.tuning.operations import Operations, Tell
@@ -67,8 +68,19 @@ class Run:
         self._held = False
         """Paused by us, not by the operator: the store is full, or the broker was stopped."""
         self.trials = 0
-        self.confirmation: Confirmation | None = None
-        self.conf_path: Path | None = None
+        self._ending = Ending(
+            operations, learner, recorder, tuning.confirm_windows, tell, measure=self._measure, interrupted=self._interrupted
+        )
+
+    @property
+    def confirmation(self) -> Confirmation | None:
+        """The last comparison of best and default."""
+        return self._ending.confirmation
+
+    @property
+    def conf_path(self) -> Path | None:
+        """The config to take away, once there is one."""
+        return self._ending.conf_path
 
     def tune(self) -> tuple[State, str, Left]:
         """Runs to the end; gives the last state, the reason for it, and what is left in force on the broker.
@@ -99,7 +111,7 @@ class Run:
         self._enter(State.STOPPING)
         if self._checkpointed != self.trials:
             self._checkpoint()
-        left, reason = self._leave(self._stop.leave or self._tuning.on_stop)
+        left, reason = self._ending.leave(self._stop.leave or self._tuning.on_stop)
         return State(self._stop.state), reason, left
 
     def _spent(self) -> bool:
@@ -316,56 +328,19 @@ class Run:
         """The budget is spent: confirms the best against the default; ends, or waits for the operator."""
         self._enter(State.CONFIRMING)
         self._checkpoint()
-        self._confirm()
+        self._ending.confirm()
         if self._keep_open:
             if not self._waiting:
-                self._leave(self._tuning.on_stop)
+                self._ending.leave(self._tuning.on_stop)
             self._enter(State.PAUSED, f"{self.trials} trials done; resume for {self._tuning.total_timesteps} more")
         elif not self._waiting:
             self._stop = commands.Stop(state="completed")
-
-    def _confirm(self) -> None:
-        best = self._learner.best(self._testbed.profile)
-        if best is None:
-            self._notice("no trial succeeded: there is nothing to confirm", "warning")
-            return
-        self.confirmation = confirm(
-            self._learner.default,
-            best.knobs,
-            best.trial,
-            self._tuning.confirm_windows,
-            measure=self._measure,
-            interrupted=self._interrupted,
-            progress=lambda done, total: self._tell(events.ConfirmStep(time.time(), done, total)),
-        )
-        if self.confirmation is None:
-            self._notice("the best setting was not confirmed: interrupted, or it could not be measured again", "warning")
-            return
-        self._recorder.confirmation(self.confirmation)
-        self.conf_path = self._recorder.conf()
-        self._tell(self.confirmation.event)
 
     def _measure(self, knobs: KnobValues) -> Outcome:
         self._await_agent()
         self._operations.revive_broker()
         self._operations.check_load(1)
         return self._testbed.trial(knobs, on_phase=self._phase, interrupted=self._interrupted)
-
-    def _leave(self, wanted: Left) -> tuple[Left, str]:
-        """Brings what is to be left into force; gives what it was, and why if it is something else."""
-        if wanted == "current":
-            return "current", ""
-        confirmed = self.confirmation.event if self.confirmation else None
-        if wanted == "best" and confirmed is not None and confirmed.better:
-            if self._operations.apply(confirmed.best_knobs, "the best, confirmed"):
-                return "best", ""
-            return "current", "the best setting did not come into force"
-        reason = ""
-        if wanted == "best":
-            reason = "no setting was confirmed" + (" to be better than the default" if confirmed else "")
-        if self._operations.apply(self._learner.default, "back to the defaults"):
-            return "default", reason
-        return "current", "the defaults did not come into force"
 
     def _checkpoint(self) -> None:
         try:

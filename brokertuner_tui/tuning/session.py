@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # importing the store imports SQLAlchemy
     from brokertuner_tui.tuning.recorder import Recorder
 
 log = logging.getLogger(__name__)
+_LIVE_SAFETY = 0.875
 
 
 class TuningSession:
@@ -134,6 +135,8 @@ class TuningSession:
                 defaults=testbed.defaults,
                 pinned=pinned,
                 save_dir=str(self._save_dir),
+                mode=tuning.mode,
+                read_only=tuning.read_only,
             )
         )
         self._tell(events.BrokerChanged(time.time(), applied, "started"))
@@ -181,7 +184,8 @@ class TuningSession:
             seed=settings.seed,
             device=settings.agent.device,
         )
-        caution = Caution(settings.live.max_step, settings.live.margin) if self._workload.name == live.NAME else None
+        safety = settings.tuning.safety if settings.tuning.safety is not None else _LIVE_SAFETY
+        caution = Caution(2 * (1 - safety), settings.live.margin) if self._workload.name == live.NAME else None
         return Learner(agent, preset, testbed.version, testbed.defaults, pinned, caution)
 
     def _close(self, state: State, reason: str, left: Left) -> None:
