@@ -1,8 +1,8 @@
 """Tunes while everything is killed at random: `python benchmarks/soak.py [--minutes 10] [--every 10] [--mosquitto PATH]`.
 
 A headless tuner with a real broker and a real load; about every `--every` seconds the broker, the load or the tuner gets a
-kill -9 (with `--freeze` a SIGSTOP, too), drawn at random (`--seed`). A killed tuner is resumed at once (`runs resume`). A client of
-its own watches the broker fifty times a second from outside (PINGREQ) and listens to a topic of the load.
+kill -9 (with `--freeze` a SIGSTOP, too), drawn at random (`--seed`). A killed tuner is resumed at once (`runs resume`). A
+client of its own watches the broker fifty times a second from outside (PINGREQ) and listens to a topic of the load.
 
 Told are: trials acknowledged on stdout, and how many of them the store has lost; for each kind of fault how long it took until
 broker and load were there again (median, p99, longest); the share of the time with the broker up and the load running, and with
@@ -59,7 +59,7 @@ class Soak:
         """The first tuner."""
         program = ["--mosquitto", str(self.mosquitto)] if self.mosquitto else []
         where = ["--save-dir", str(self.world.save_dir), "--json"]
-        self._run(["train", "--workload", self.workload, "--port", str(self.port), *program, *_SHORT, *where])
+        self._run(["train", "--workload", self.workload, *program, *_SHORT, *where])
 
     def resume(self) -> None:
         """The next one, where the last one was killed."""
@@ -140,7 +140,9 @@ def main() -> int:
 def soak(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Runs it."""
     chance = random.Random(arguments.seed)
-    soak = Soak(World(folder), arguments.mosquitto, arguments.workload, free_port("127.0.0.1"), chance)
+    port = free_port("127.0.0.1")
+    world = World(folder, {"BROKERTUNER_BROKER_PORT": str(port)})
+    soak = Soak(world, arguments.mosquitto, arguments.workload, port, chance)
     watcher = Watcher(soak.port, soak.world.find_load)
     try:
         soak.start()

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
-_MARK = "BROKERTUNER_BENCHMARK"
+_MARK = "BTT_BENCHMARK"
 
 
 @dataclass(slots=True)
@@ -25,6 +25,8 @@ class World:
     """A private place for a tuner's files and folders, and a mark that every process of it carries in its environment."""
 
     folder: Path
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables of the program, such as BROKERTUNER_BROKER_PORT."""
     mark: str = field(default_factory=lambda: secrets.token_hex(8))
 
     @property
@@ -37,7 +39,7 @@ class World:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("BROKERTUNER_")}
         homes = {f"XDG_{kind}_HOME": str(self.folder / kind.lower()) for kind in ("CONFIG", "DATA", "STATE", "CACHE")}
         path = f"{ROOT}{os.pathsep}{os.environ['PYTHONPATH']}" if os.environ.get("PYTHONPATH") else str(ROOT)
-        return kept | homes | {"PYTHONPATH": path, _MARK: self.mark}
+        return kept | homes | dict(self.settings) | {"PYTHONPATH": path, _MARK: self.mark}
 
     def processes(self) -> list[psutil.Process]:
         """Every living process that was started with our mark, however it is related to us now."""
