@@ -26,7 +26,7 @@ from brokertuner_tui.agent.presets import config_for
 from brokertuner_tui.env.presets import make_preset
 from brokertuner_tui.knobs.catalogue import Version, defaults
 from brokertuner_tui.knobs.codec import decode, encode
-from brokertuner_tui.tuning.guard import evade
+from brokertuner_tui.tuning.guard.traps import evade
 
 Propose = Callable[[np.ndarray], np.ndarray]
 

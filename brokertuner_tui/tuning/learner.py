@@ -11,8 +11,9 @@ from brokertuner_tui.env.outcome import Outcome, Verdict
 from brokertuner_tui.env.preset import Observation, Preset
 from brokertuner_tui.knobs import codec
 from brokertuner_tui.knobs.catalogue import NAMES, KnobValues, Value, Version
-from brokertuner_tui.tuning import guard
 from brokertuner_tui.tuning.events import AgentState, TrialKind
+from brokertuner_tui.tuning.guard.caution import Caution
+from brokertuner_tui.tuning.guard.traps import evade
 from brokertuner_tui.tuning.incumbents import Incumbent, Incumbents
 from brokertuner_tui.workload.profile import Profile
 
@@ -68,7 +69,7 @@ class Learner:
     Args:
         defaults: the broker's own knobs.
         pinned: knobs that the agent must leave alone, and their values. They hold for every trial, the default's too.
-        caution: how to go about live traffic; None: it is a load of ours, and anything may be tried.
+        caution: how far a trial may go; None: anything may be tried.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Learner:
         version: Version,
         defaults: KnobValues,
         pinned: Mapping[str, Value],
-        caution: guard.Caution | None = None,
+        caution: Caution | None = None,
     ) -> None:
         self.agent = agent
         self._caution = caution
@@ -102,8 +103,8 @@ class Learner:
 
     @property
     def _held(self) -> dict[str, Value]:
-        """Knobs that stay at their defaults under live traffic, unless the operator sets them."""
-        return {name: self._defaults[name] for name in guard.HELD_UNDER_LIVE} if self._caution is not None else {}
+        """Knobs that caution leaves at their defaults, unless the operator sets them."""
+        return {name: self._defaults[name] for name in self._caution.held} if self._caution is not None else {}
 
     def pin(self, knob: str, value: Value) -> None:
         """From the next trial on, `knob` stays at `value`."""
@@ -124,9 +125,10 @@ class Learner:
     def floor(self, choice: Choice, profile: Profile) -> float | None:
         """The share in time below which the trial of `choice` is to be ended early; None: it is not."""
         reference = self._of(profile).reference
-        if self._caution is None or choice.kind is TrialKind.DEFAULT or reference is None or reference.window is None:
+        margin = self._caution.margin if self._caution is not None else None
+        if margin is None or choice.kind is TrialKind.DEFAULT or reference is None or reference.window is None:
             return None
-        return max(0.0, reference.window.share_in_time - self._caution.margin)
+        return max(0.0, reference.window.share_in_time - margin)
 
     def choose(self, profile: Profile) -> Choice:
         """What to try next under `profile`."""
@@ -152,10 +154,9 @@ class Learner:
         known.since_default = 0 if choice.kind is TrialKind.DEFAULT else known.since_default + 1
         known.since_best = 0 if choice.kind is TrialKind.BEST else known.since_best + 1
         before = _numbers(choice.observation)
-        if outcome.verdict is Verdict.FAILED and choice.observation is not None:
-            self.agent.avoid(choice.observation, codec.encode(outcome.knobs))  # not a reward: only not to be tried again
         if outcome.verdict is not Verdict.OK:
             if outcome.verdict is Verdict.FAILED and choice.observation is not None:
+                # Not a reward: only not to be tried again.
                 self.agent.avoid(choice.observation, codec.encode(outcome.knobs))
             return Lesson(None, {}, before, (), False, 0.0)
         started = time.perf_counter()
@@ -200,7 +201,7 @@ class Learner:
             best = self.best(profile)
             wish = self._caution.near(wish, best.knobs if best is not None else self.default) | pinned
         kind = TrialKind.WARM_UP if proposal.source == "warm-up" else TrialKind.AGENT
-        knobs = guard.evade(wish, profile, self._version, pinned)
+        knobs = evade(wish, profile, self._version, pinned)
         return Choice(kind, knobs, observation, proposal.source, proposal.noise, proposal.why)
 
     def _of(self, profile: Profile) -> _Experience:

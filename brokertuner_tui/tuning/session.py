@@ -21,7 +21,7 @@ from brokertuner_tui.knobs import validation
 from brokertuner_tui.knobs.catalogue import CATALOGUE, Value, Version
 from brokertuner_tui.tuning import commands, events
 from brokertuner_tui.tuning.events import Left, State
-from brokertuner_tui.tuning.guard import Caution
+from brokertuner_tui.tuning.guard.caution import Caution
 from brokertuner_tui.tuning.learner import Learner
 from brokertuner_tui.tuning.operations import Operations
 from brokertuner_tui.tuning.run import Run
@@ -33,7 +33,6 @@ if TYPE_CHECKING:  # importing the store imports SQLAlchemy
     from brokertuner_tui.tuning.recorder import Recorder
 
 log = logging.getLogger(__name__)
-_LIVE_SAFETY = 0.875
 
 
 class TuningSession:
@@ -184,8 +183,8 @@ class TuningSession:
             seed=settings.seed,
             device=settings.agent.device,
         )
-        safety = settings.tuning.safety if settings.tuning.safety is not None else _LIVE_SAFETY
-        caution = Caution(2 * (1 - safety), settings.live.margin) if self._workload.name == live.NAME else None
+        margin = settings.live.margin if self._workload.name == live.NAME else None
+        caution = Caution.under(settings.tuning.safety, live_margin=margin)
         return Learner(agent, preset, testbed.version, testbed.defaults, pinned, caution)
 
     def _close(self, state: State, reason: str, left: Left) -> None:

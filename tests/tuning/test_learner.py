@@ -13,8 +13,8 @@ from brokertuner_tui.config.settings import AgentSettings, RewardSettings
 from brokertuner_tui.env.outcome import Outcome, Timings, Usage, Verdict
 from brokertuner_tui.env.presets import make_preset
 from brokertuner_tui.knobs.catalogue import CATALOGUE, Value, defaults
-from brokertuner_tui.tuning import guard
 from brokertuner_tui.tuning.events import TrialKind
+from brokertuner_tui.tuning.guard.traps import traps
 from brokertuner_tui.tuning.learner import Choice, Learner
 from brokertuner_tui.workload.profile import Profile
 from brokertuner_tui.workload.window import Window
@@ -93,7 +93,7 @@ def test_what_is_remembered_is_what_was_executed() -> None:
     for choice in _run(learner, 10):
         assert choice.knobs["set_tcp_nodelay"] is True
         assert choice.knobs["max_queued_bytes"] == 123_456_789
-        assert guard.traps(choice.knobs, FANOUT, VERSION) == []
+        assert traps(choice.knobs, FANOUT, VERSION) == []
 
 
 def test_an_operators_setting_is_tried_next_and_pins_hold_even_then() -> None:

@@ -15,7 +15,7 @@ from brokertuner_tui.knobs.catalogue import BY_NAME, CATALOGUE, NAMES, defaults
 from brokertuner_tui.knobs.codec import decode, encode
 from brokertuner_tui.tuning import statistics
 from brokertuner_tui.tuning.events import BrokerChanged, Confirmed, Notice, RunFinished, State, TrialFinished
-from brokertuner_tui.tuning.guard import HELD_UNDER_LIVE, Caution
+from brokertuner_tui.tuning.guard.caution import HELD_UNDER_LIVE, Caution
 from brokertuner_tui.tuning.session import TuningSession
 from brokertuner_tui.workload.builtin import BuiltinLoad
 from brokertuner_tui.workload.live.figures import LiveFigures

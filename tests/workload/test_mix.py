@@ -13,7 +13,7 @@ from brokertuner_tui.env.slo import CONTEXT_NAMES, context, from_log_unit
 from brokertuner_tui.errors import ConfigError
 from brokertuner_tui.store.convert import _window
 from brokertuner_tui.store.plain import to_plain
-from brokertuner_tui.tuning.guard import evade, traps
+from brokertuner_tui.tuning.guard.traps import evade, traps
 from brokertuner_tui.workload import limits
 from brokertuner_tui.workload.emqtt_bench import groups_of
 from brokertuner_tui.workload.generator.pacer import Schedule, pause_s
