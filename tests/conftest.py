@@ -67,6 +67,15 @@ def database(postgres: Postgres) -> str:
     return postgres.new_database()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What a tuner keeps of its children and of operators' files lies in a folder of this worker's own."""
+    folder = tmp_path_factory.mktemp("state")
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setenv("XDG_STATE_HOME", str(folder))
+        yield folder
+
+
 @pytest.fixture(autouse=True)
 def no_children_left() -> Iterator[None]:
     """Fails a test that leaves a child process running (the reaper, which ends with us, aside)."""

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from brokertuner_tui.process import reaper
+from brokertuner_tui.process import reaper, registry
 from brokertuner_tui.process.identity import Identity
 from brokertuner_tui.process.python import without_secrets
 
@@ -51,9 +51,11 @@ class Child:
                 start_new_session=True,
             )
         self._lock = threading.Lock()
+        self._entry: Path | None = None
         try:
             reaper.watch(self._popen.pid)
             self.identity = Identity.of(self._popen.pid)
+            self._entry = registry.enter(self._popen.pid, [str(part) for part in argv], log_path)
         except BaseException:
             self.stop(0.0)
             raise
@@ -73,6 +75,7 @@ class Child:
                 if self._popen.poll() is not None:
                     with contextlib.suppress(OSError):
                         reaper.forget(self._popen.pid)
+                    registry.leave(self._entry)
             return self._popen.returncode
 
     def ended(self) -> str | None:

@@ -5,15 +5,6 @@ from __future__ import annotations
 import os
 import socket
 from dataclasses import dataclass
-from pathlib import Path
-
-
-def boot_id() -> str:
-    """Linux's identity of this boot; empty where there is none."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +21,7 @@ class Owner:
     @classmethod
     def this_process(cls) -> Owner:
         """The process that calls."""
-        from brokertuner_tui.process.identity import Identity
+        from brokertuner_tui.process.identity import Identity, boot_id
 
         identity = Identity.of(os.getpid())
         return cls(identity.pid, identity.created_at, boot_id(), socket.gethostname())
@@ -42,7 +33,7 @@ class Owner:
 
     def alive(self) -> bool:
         """Whether this very process still runs, as far as can be seen from here: one on another machine may."""
-        from brokertuner_tui.process.identity import Identity
+        from brokertuner_tui.process.identity import Identity, boot_id
 
         if self.is_elsewhere:
             return True
