@@ -20,6 +20,8 @@ class TunerError(Exception):
     """An operation failed; the message is one clear line (details may follow on further lines)."""
 
     exit_code = ExitCode.FAILED
+    passes = False
+    """Whether it may pass by itself (a connection, a deadline, something busy), so that trying again makes sense."""
 
 
 class UsageError(TunerError):
@@ -39,7 +41,15 @@ class ConfigError(UsageError):
         super().__init__(f"{where}: {key} = {value!r}: {allowed}")
 
 
+class DiskFailed(TunerError):
+    """The disk could not write what it was given, or make it last: nothing that depends on it may be acknowledged any more.
+
+    Never to be repeated: after a failed fsync the system may have dropped the data, and the next one succeeds without them.
+    """
+
+
 class ConnectionFailed(TunerError):
     """A broker could not be reached, or did not answer in time."""
 
     exit_code = ExitCode.CONNECTION
+    passes = True

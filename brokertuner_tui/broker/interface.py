@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
-from brokertuner_tui.errors import ConnectionFailed, TunerError
+from brokertuner_tui.errors import ConnectionFailed, ExitCode, TunerError
 from brokertuner_tui.knobs.catalogue import KnobValues, Value, Version
 from brokertuner_tui.mqtt.endpoint import Endpoint
 
@@ -33,6 +33,21 @@ class Applied:
 
 
 @dataclass(frozen=True, slots=True)
+class Difference:
+    """One way in which the broker is not as it was left."""
+
+    what: Literal["knob", "file", "process", "reload"]
+    name: str
+    """The knob, the file's path; empty where there is but one."""
+    ours: str
+    theirs: str
+
+    def __str__(self) -> str:
+        what = {"knob": self.name, "file": self.name}.get(self.what, self.what)
+        return f"{what}: {self.ours} -> {self.theirs}"
+
+
+@dataclass(frozen=True, slots=True)
 class BrokerStatus:
     """How the broker is at this moment."""
 
@@ -51,17 +66,8 @@ class BrokerStatus:
     error: str = ""
     outside: bool = False
     """With `failed`: somebody ended or restarted it; that says nothing about the knobs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One way in which the broker is not as it was left."""
-
-    what: Literal["knob", "file", "process", "reload"]
-    name: str
-    """The knob, the file's path; empty where there is but one."""
-    ours: str
-    theirs: str
+    drift: tuple[Difference, ...] = ()
+    """What `Broker.drift` found when it was asked last."""
 
 
 class ApplyFailed(TunerError):
@@ -85,6 +91,26 @@ class BrokerUnavailable(ConnectionFailed):
 
 class BrokerStopped(BrokerUnavailable):
     """Somebody stopped the broker on purpose: it is not started against their will."""
+
+    passes = False
+
+
+class BrokerDrifted(BrokerUnavailable):
+    """Its config was changed behind our back, so nothing was written: `accept` or `reclaim` comes first."""
+
+    passes = False
+    exit_code = ExitCode.FAILED
+
+    def __init__(self, differences: tuple[Difference, ...]) -> None:
+        self.differences = differences
+        super().__init__(f"{told(differences)}; nothing was written")
+
+
+def told(differences: tuple[Difference, ...]) -> str:
+    """One sentence on a drift, for the operator; at most five differences are named."""
+    named = "; ".join(str(one) for one in differences[:5])
+    more = f"; and {len(differences) - 5} more" if len(differences) > 5 else ""
+    return f"the broker's config was changed behind our back (ours -> theirs): {named}{more}"
 
 
 class Broker(Protocol):
@@ -133,10 +159,44 @@ class Broker(Protocol):
         Raises:
             ApplyFailed: it did not come up; the last good knobs were put back (see `restored`).
             UsageError: a value is not legal; nothing was touched.
+            BrokerDrifted: its config is not as it was left; nothing was touched.
         """
 
     def restart(self) -> Applied:
-        """Restarts with the knobs in force, and verifies (also brings back one that has died)."""
+        """Restarts with the knobs in force, and verifies (also brings back one that has died).
+
+        Raises:
+            BrokerDrifted: its config is not as it was left; nothing was touched.
+        """
+
+    def drift(self, *, ask: bool = False) -> tuple[Difference, ...]:
+        """How it differs from what was brought into force last; empty: it is as we left it.
+
+        Cheap enough for every second: files are looked at, and read where they are not as they were.
+
+        Args:
+            ask: make a connection, too, and compare the limits that MQTT 5 names (not while a window is measured).
+        """
+
+    def accept(self) -> Applied:
+        """Goes on with the config that is there now: nothing is written; it is in force, and verified, when this returns.
+
+        A broker that has not read it yet reloads it (one of our own is restarted where that needs it).
+
+        Raises:
+            ApplyFailed: it does not run with that.
+            TunerError: what is in force cannot be told, or would take a restart that is the operator's to make.
+        """
+
+    def reclaim(self) -> Applied:
+        """Brings what we had in force back: the knob file is replaced, whatever it holds now, and verified.
+
+        The operator's own files are never written.
+
+        Raises:
+            ApplyFailed: it did not come into force.
+            TunerError: another file of the operator's wins over ours now; nothing was touched.
+        """
 
     def alive(self) -> bool:
         """Whether the process that was started last still runs (cheap: no connection is made)."""

@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from brokertuner_tui.broker.drift import ConfigWatch, DriftWatch
 from brokertuner_tui.broker.find import probe_version
 from brokertuner_tui.broker.folder import BrokerFolder
-from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerStatus
+from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerDrifted, BrokerStatus, Difference
 from brokertuner_tui.broker.log import errors
-from brokertuner_tui.broker.ports import free_port, holder, is_free
+from brokertuner_tui.broker.operator_conf import read_operator_conf
+from brokertuner_tui.broker.ports import PortTaken, free_port, holder, is_free
 from brokertuner_tui.broker.verify import NotInForce, Verifier
 from brokertuner_tui.errors import TunerError
 from brokertuner_tui.knobs.catalogue import KnobValues, Value, Version, changed, defaults, needs_restart
@@ -82,6 +84,7 @@ class ManagedBroker:
         self._child: Child | None = None
         self._good: dict[str, Value] | None = None
         """Verified last; what a failed change goes back to."""
+        self._watch: DriftWatch | None = None
         self._status = BrokerStatus("stopped", _HOST, port, None, None, None, 0, None, None)
 
     @property
@@ -146,6 +149,8 @@ class ManagedBroker:
         self._folder.open(_HOST, self._port, self._extra_conf)
         self._status = BrokerStatus("stopped", _HOST, self._port, None, None, version, 0, None, None)
         try:
+            folder = self._folder
+            self._watch = DriftWatch(lambda: read_operator_conf(folder.main_conf), folder.knob_conf, folder.log)
             return self._bring("start", legal, ())
         except _NotUp as failure:
             self.stop()
@@ -160,11 +165,13 @@ class ManagedBroker:
 
         Raises:
             UsageError: a value is not legal; nothing was touched.
+            BrokerDrifted: its config is not as it was left; nothing was touched.
             ApplyFailed: they did not come into force; the last good knobs were put back (see `restored`).
             TunerError: the broker was never started.
         """
         legal = check_all(knobs)
         before = self._started()
+        self._refuse_drift()
         names = changed(before, legal)
         how: _How = "none"
         if not self.alive() or self._status.knobs is None or needs_restart(before, legal):
@@ -183,15 +190,85 @@ class ManagedBroker:
         """Restarts with the knobs in force, and verifies (also brings back one that has died).
 
         Raises:
+            BrokerDrifted: its config is not as it was left; nothing was touched.
             ApplyFailed: it did not come up.
             TunerError: it was never started.
         """
         good = self._started()
+        self._refuse_drift()
         try:
             return self._bring("restart", good, ())
         except _NotUp as failure:
             self._failed(failure.why)
             raise ApplyFailed(f"the broker did not come back: {failure.why}", log=failure.log) from None
+
+    def drift(self, *, ask: bool = False) -> tuple[Difference, ...]:
+        """See `Broker`. One that died on its own, or is brought back by us, is as it was left."""
+        if self._watch is None or self._good is None:
+            return ()
+        if ask and self.alive():
+            self._watch.ask(self.endpoint, self._good)
+        found = self._watch.differences(self._good, self.version)
+        if found != self._status.drift:
+            self._status = replace(self._status, drift=found)
+        return found
+
+    def accept(self) -> Applied:
+        """See `Broker`: it reloads, or is restarted, where that is what its config takes to come into force.
+
+        Raises:
+            ApplyFailed: it does not run with that.
+            TunerError: the config cannot be read, or the broker was never started.
+        """
+        before, watch = self._started(), self._started_watch()
+        config = watch.config.renewed()
+        theirs = config.on_disk(self.version)
+        how: _How = "reload" if watch.config.files() else "none"  # a reload also for what the files hold beside the knobs
+        if not self.alive() or self._status.knobs is None or watch.asked or needs_restart(before, theirs):
+            how = "restart"
+        return self._settle_drift(how, theirs, changed(before, theirs), config, write=False)
+
+    def reclaim(self) -> Applied:
+        """See `Broker`.
+
+        Raises:
+            ApplyFailed: what was in force does not come back.
+            TunerError: the broker was never started.
+        """
+        good, watch = self._started(), self._started_watch()
+        conf = read_operator_conf(self._folder.main_conf, self._folder.knob_conf)
+        for name, place in conf.after_ours.items():
+            raise TunerError(f"{place} sets {name}, is read after ours and wins over it: take that line away first")
+        config = watch.config.renewed()
+        try:
+            watch.config.knob_file.make_way()
+        except OSError as error:
+            raise TunerError(f"{self._folder.knob_conf} cannot be replaced: {error.strerror}") from None
+        return self._settle_drift("restart", good, (), config, write=True)
+
+    def _settle_drift(
+        self, how: _How, knobs: dict[str, Value], names: tuple[str, ...], config: ConfigWatch, *, write: bool
+    ) -> Applied:
+        watch = self._started_watch()
+        try:
+            applied = self._bring(how, knobs, names, write=write)
+        except _NotUp as failure:
+            self._failed(failure.why)
+            whose = "what we had" if write else "what is there now"
+            raise ApplyFailed(f"the broker does not run with {whose}: {failure.why}", log=failure.log) from None
+        if write:
+            config.knob_file = watch.config.knob_file
+        watch.settle(config)
+        self._status = replace(self._status, drift=())
+        return applied
+
+    def _started_watch(self) -> DriftWatch:
+        assert self._watch is not None, "made by start()"
+        return self._watch
+
+    def _refuse_drift(self) -> None:
+        if found := (self.drift() or self._started_watch().may_write()):
+            raise BrokerDrifted(found)
 
     def alive(self) -> bool:
         """Whether the process that was started last still runs (cheap: no connection is made)."""
@@ -213,8 +290,8 @@ class ManagedBroker:
         """Ends the broker: TERM, a deadline, KILL. May be called again."""
         self._end_child()
         self._folder.close()
-        self._good = None
-        self._status = replace(self._status, state="stopped", pid=None, started_at=None, knobs=None, error="")
+        self._good = self._watch = None
+        self._status = replace(self._status, state="stopped", pid=None, started_at=None, knobs=None, error="", drift=())
 
     def _started(self) -> dict[str, Value]:
         if self._good is None:
@@ -227,13 +304,13 @@ class ManagedBroker:
             return self._port
         if self._wanted_port:
             held = holder(self._port)
-            raise TunerError(f"the broker cannot listen: {held or f'port {self._port} cannot be had'}")
+            raise PortTaken(f"the broker cannot listen: {held or f'port {self._port} cannot be had'}")
         try:
             return free_port(_HOST)
         except OSError as error:
             raise TunerError(f"the broker cannot listen: {error}") from None
 
-    def _bring(self, how: _How, knobs: dict[str, Value], names: tuple[str, ...]) -> Applied:
+    def _bring(self, how: _How, knobs: dict[str, Value], names: tuple[str, ...], *, write: bool = True) -> Applied:
         """One attempt, from writing the config to the last check.
 
         Raises:
@@ -241,9 +318,11 @@ class ManagedBroker:
         """
         began = time.perf_counter()
         old_pid = self._status.pid
-        if how != "none":
+        if how != "none" and write:
             try:
-                self._folder.write_knobs(knobs)
+                watched = self._started_watch().config.knob_file
+                self._folder.write_knobs(knobs, watched.writing)
+                watched.wrote()
             except OSError as error:
                 raise _NotWritten(f"its config {self._folder.knob_conf} cannot be written: {error.strerror}", "") from None
         stages = _Stages(began, time.perf_counter(), 0.0)
@@ -272,6 +351,7 @@ class ManagedBroker:
         verifier = Verifier(child, self.endpoint, self._folder.log, mark, time.monotonic() + within_s)
         if how == "reload":
             self._state("reloading")
+            self._started_watch().reloads.reloading()
             self._signal(child, signal.SIGHUP)
             verifier.await_reload()
         verified = verifier.verify(knobs, self._good)
@@ -293,6 +373,7 @@ class ManagedBroker:
             checks=verified.checks,
         )
         self._good = knobs
+        self._started_watch().verified(how)
         self._status = replace(self._status, state="listening", knobs=knobs, last_applied=applied, error="")
         return applied
 

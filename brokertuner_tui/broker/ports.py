@@ -13,6 +13,8 @@ from pathlib import Path
 
 import psutil
 
+from brokertuner_tui.errors import TunerError
+
 _LISTEN = b"0A"
 _FIRST_PORT = 20_000
 
@@ -30,6 +32,12 @@ class Holder:
         if self.pid is None:
             return f"port {self.port} is held by a process of another user"
         return f"port {self.port} is held by {self.program or 'a process'} (PID {self.pid})"
+
+
+class PortTaken(TunerError):
+    """The broker cannot listen: somebody else has its port; the message names them."""
+
+    passes = True
 
 
 def is_free(host: str, port: int) -> bool:

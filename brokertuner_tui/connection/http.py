@@ -29,6 +29,8 @@ class Lost(ConnectionFailed):
 class Untrusted(ConnectionFailed):
     """The agent's certificate is not one to believe: trying again would not help."""
 
+    passes = False
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

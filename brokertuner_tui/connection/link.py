@@ -22,6 +22,8 @@ _VERSION_HEADER = "x-brokertuner-version"
 class Refused(ConnectionFailed):
     """The agent answers, and will not have us (wrong token, another version): trying again would not help."""
 
+    passes = False
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:

@@ -10,6 +10,26 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Care(StrEnum):
+    """How something that is kept up stands."""
+
+    UP = "up"
+    BACK = "back"
+    """Up again: brought back in this moment."""
+    WAITING = "waiting"
+    """Down; the next attempt is not due yet, or is somebody else's to make."""
+    STOPPED = "stopped"
+    """Somebody stopped it on purpose, and that is left to them."""
+    GIVEN_UP = "given up"
+    """Down, and nothing more is tried until somebody says so."""
+
+    @property
+    def up(self) -> bool:
+        """Whether it can be worked with."""
+        return self in (Care.UP, Care.BACK)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,9 @@ from brokertuner_tui.process import reaper, registry
 from brokertuner_tui.process.identity import Identity
 from brokertuner_tui.process.python import without_secrets
 
+ENDED_BY_OTHERS = (-signal.SIGKILL, -signal.SIGTERM)
+"""Exit codes of a process that somebody ended: that says nothing about the process."""
+
 
 class Child:
     """A running child. Whoever made it ends it; if this process is killed, the reaper does. Any thread may ask and signal.

@@ -44,3 +44,11 @@ class Identity:
             return same and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
+
+
+def is_halted(pid: int | None) -> bool:
+    """Whether somebody has stopped the process by a signal (SIGSTOP), so that it hangs."""
+    try:
+        return pid is not None and psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    except psutil.Error:
+        return False

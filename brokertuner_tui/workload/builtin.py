@@ -15,7 +15,8 @@ from typing import Any
 
 from brokertuner_tui.mqtt.endpoint import Endpoint
 from brokertuner_tui.mqtt.tls import client_context
-from brokertuner_tui.process.child import Child
+from brokertuner_tui.process.child import ENDED_BY_OTHERS, Child
+from brokertuner_tui.process.identity import is_halted
 from brokertuner_tui.process.python import environment
 from brokertuner_tui.workload import limits
 from brokertuner_tui.workload.load import LoadError, LoadStatus
@@ -151,13 +152,15 @@ class BuiltinLoad:
         with self._lock:
             child, report, profile, error = self._child, dict(self._report), self._profile, self._error
             silent_s = time.monotonic() - self._heard_at
-        state = str(report.get("state", "starting"))
+        state, outside = str(report.get("state", "starting")), False
         if child is None:
             state = "stopped"
         elif (code := child.exit_code()) is not None:
             state, error = "dead", f"the load generator ended {_how(code)}{_last_words(self._log_path)}"
+            outside = code in ENDED_BY_OTHERS
         elif silent_s > _HUNG_S:
             state, error = "dead", f"the load generator (PID {child.pid}) has not reported for {silent_s:.0f} s"
+            outside = is_halted(child.pid)
         return LoadStatus(
             state=state,
             pid=child.pid if child is not None else None,
@@ -171,6 +174,7 @@ class BuiltinLoad:
             generator_cpu=float(report.get("cpu", 0.0)),
             error=error or str(report.get("error", "")),
             latency_ms=tuple(latency) if (latency := report.get("latency_ms")) else None,
+            outside=outside,
         )
 
     def stop(self) -> None:

@@ -32,10 +32,10 @@ import psutil
 
 from brokertuner_tui.errors import ConfigError
 from brokertuner_tui.mqtt.endpoint import Endpoint
-from brokertuner_tui.process.child import Child
+from brokertuner_tui.process.child import ENDED_BY_OTHERS, Child
 from brokertuner_tui.workload import limits
 from brokertuner_tui.workload.emqtt_output import Metrics, Output, parse_metrics
-from brokertuner_tui.workload.load import LoadError, LoadStatus
+from brokertuner_tui.workload.load import LoadError, LoadImpossible, LoadStatus
 from brokertuner_tui.workload.profile import Profile
 from brokertuner_tui.workload.window import Window
 
@@ -70,7 +70,7 @@ def groups_of(profile: Profile, prefix: str) -> list[Group]:
     if profile.topics == profile.publishers == profile.subscribers:
         return _pairs([(profile.subscribers, profile.publishers)], [f"{prefix}/%i"])
     if profile.topics > _MOST_TOPICS:
-        raise LoadError(
+        raise LoadImpossible(
             f"emqtt_bench cannot make workload {profile.name}: topics = {profile.topics}: 1, at most {_MOST_TOPICS}, "
             "or as many as publishers and subscribers"
         )
@@ -89,7 +89,9 @@ def _pairs(counts: Sequence[tuple[int, int]], names: Sequence[str]) -> list[Grou
 def _refuse(profile: Profile) -> None:
     if profile.parts:
         names = ", ".join(part.name for part in profile.parts)
-        raise LoadError(f"emqtt_bench cannot make workload {profile.name}: it is a mix ({names}), for the built-in load only")
+        raise LoadImpossible(
+            f"emqtt_bench cannot make workload {profile.name}: it is a mix ({names}), for the built-in load only"
+        )
     wishes = {
         "client_rtt_ms": profile.client_rtt_ms > 0,
         "burst": profile.burst is not None,
@@ -98,9 +100,9 @@ def _refuse(profile: Profile) -> None:
     }
     wished = [key for key, wish in wishes.items() if wish]
     if wished:
-        raise LoadError(f"emqtt_bench cannot make workload {profile.name}: it has no {', '.join(wished)}")
+        raise LoadImpossible(f"emqtt_bench cannot make workload {profile.name}: it has no {', '.join(wished)}")
     if profile.rate > 1000 * profile.publishers:
-        raise LoadError(
+        raise LoadImpossible(
             f"emqtt_bench cannot make workload {profile.name}: rate = {profile.rate:g}: "
             f"at most 1,000 for each of its {profile.publishers} publishers"
         )
@@ -108,11 +110,11 @@ def _refuse(profile: Profile) -> None:
 
 def _refuse_login(endpoint: Endpoint) -> None:
     if endpoint.username is not None or endpoint.password is not None:
-        raise LoadError(
+        raise LoadImpossible(
             "emqtt_bench takes a password on its command line only, where everybody can read it: use the built-in load"
         )
     if endpoint.tls is not None or endpoint.transport != "tcp":
-        raise LoadError(f"emqtt_bench is only used on plain TCP, not for {endpoint}: use the built-in load")
+        raise LoadImpossible(f"emqtt_bench is only used on plain TCP, not for {endpoint}: use the built-in load")
 
 
 def check(endpoint: Endpoint) -> None:
@@ -236,7 +238,9 @@ class EmqttBenchLoad:
         limits.check(profile, f"workload {profile.name}")
         program = shutil.which(self._program)
         if program is None:
-            raise LoadError(f"{self._program} is not installed (see github.com/emqx/emqtt-bench), or use the built-in load")
+            raise LoadImpossible(
+                f"{self._program} is not installed (see github.com/emqx/emqtt-bench), or use the built-in load"
+            )
         token = secrets.token_hex(3)
         for number, group in enumerate(groups_of(profile, f"bt/{token}")):
             log_path = self._log_dir / f"emqtt_bench-{group.kind}-{number}.log"
@@ -314,11 +318,12 @@ class EmqttBenchLoad:
         wanted = profile.clients if profile is not None else 0
         connected = sum(part.connected for part in parts)
         ended = [(part, code) for part in parts if (code := part.child.exit_code()) is not None]
-        state = "running" if connected == wanted else "starting"
+        state, outside = "running" if connected == wanted else "starting", False
         if not parts:
             state = "stopped"
         elif ended:
             part, code = ended[0]
+            outside = code in ENDED_BY_OTHERS
             state, trouble = "dead", f"emqtt_bench {part.group.kind} ended with exit code {code}. {trouble}".strip()
         elif any(part.output.lost for part in parts):
             state = "reconnecting"
@@ -334,6 +339,7 @@ class EmqttBenchLoad:
             on_time_total=self._on_time_total,
             generator_cpu=0.0,
             error=trouble,
+            outside=outside,
         )
 
     def stop(self) -> None:

@@ -15,6 +15,14 @@ from brokertuner_tui.workload.window import Window
 class LoadError(TunerError):
     """The load's process did not start, died, hung, or could not connect in time; the message says which."""
 
+    passes = True
+
+
+class LoadImpossible(LoadError):
+    """This load cannot be made here: its program is missing, or cannot do what the profile asks for."""
+
+    passes = False
+
 
 @dataclass(frozen=True, slots=True)
 class LoadStatus:
@@ -37,6 +45,8 @@ class LoadStatus:
     error: str = ""
     latency_ms: tuple[float, float, float] | None = None
     """p50, p95 and p99 of the window that is open, so far; None without one, or before anything has come."""
+    outside: bool = False
+    """With `dead`: somebody ended it; that says nothing about the load."""
 
 
 class Load(Protocol):
