@@ -49,6 +49,10 @@ class Silent(ProbeError):
     """No answer within the deadline."""
 
 
+class NotAccepted(Silent):
+    """Not even the connection was accepted within the deadline."""
+
+
 @contextlib.contextmanager
 def mqtt_only() -> Iterator[None]:
     """Turns the peer's breaches of the protocol into a `Refused`."""
@@ -97,7 +101,7 @@ class Connection:
                 (endpoint.host, endpoint.port), timeout=max(0.001, self._deadline - time.monotonic())
             )
         except TimeoutError:
-            raise Silent("the connection was not accepted in time") from None
+            raise NotAccepted("the connection was not accepted in time") from None
         except ConnectionRefusedError:
             raise NotListening(f"nothing listens on port {endpoint.port}") from None
         except (OSError, UnicodeError) as error:  # a host name of more than 63 letters between two dots
@@ -134,6 +138,15 @@ class Connection:
             answer += self._receive("the broker does not answer in the WebSocket handshake")
         self._frames = Frames()
         self._unframe(answer)
+
+    def until(self, deadline: float) -> None:
+        """From now on everything must have happened by `deadline`, time.monotonic()."""
+        self._deadline = deadline
+
+    def wake(self) -> None:
+        """Ends a `receive` that waits in another thread, as if the broker had closed; what is sent still goes."""
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self._socket, socket.SHUT_RD)  # past TLS, which the other thread is in
 
     def send(self, data: bytes) -> None:
         """Sends MQTT bytes.

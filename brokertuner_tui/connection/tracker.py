@@ -191,6 +191,15 @@ class ConnectionTracker:
             told = self._enter(ConnectionState.DISCONNECTED)
         told()
 
+    def hurry(self) -> None:
+        """There is reason to believe that the other end is back: as after the first failure, or after it was given up."""
+        self.retry()
+        with self._lock:
+            if self._state is ConnectionState.DISCONNECTED:
+                self._failures = 0
+                self._earliest = min(self._earliest, self._begun_at + self._wait_s(1))
+                self._due_at = max(self._clock(), self._earliest)
+
     def status(self) -> ConnectionStatus:
         """A snapshot."""
         with self._lock:

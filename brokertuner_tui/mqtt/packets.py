@@ -16,6 +16,7 @@ DISCONNECT_PACKET = b"\xe0\x00"
 
 _SESSION_EXPIRY_INTERVAL = 0x11
 _RECEIVE_MAXIMUM = 0x21
+_MAXIMUM_QOS = 0x24
 _MAXIMUM_PACKET_SIZE = 0x27
 # How many bytes the value of a CONNACK property takes; strings carry their own length.
 _PROPERTY_BYTES = {0x11: 4, 0x13: 2, 0x21: 2, 0x22: 2, 0x24: 1, 0x25: 1, 0x27: 4, 0x28: 1, 0x29: 1, 0x2A: 1}
@@ -189,12 +190,14 @@ def read_publish(first: int, body: bytes, *, protocol: int = 4) -> Publish:
 
 @dataclass(frozen=True, slots=True)
 class Connack:
-    """A broker's answer to CONNECT; the two limits are None where it names none (always, in 3.1.1)."""
+    """A broker's answer to CONNECT; the first two limits are None where it names none (always, in 3.1.1)."""
 
     code: int
     session_present: bool
     receive_maximum: int | None = None
     maximum_packet_size: int | None = None
+    maximum_qos: int = 2
+    """What we may publish with."""
 
     @property
     def accepted(self) -> bool:
@@ -222,7 +225,7 @@ def read_connack(body: bytes, *, protocol: int = 4) -> Connack:
             offset = _read_property(body[:end], offset, found)
         if offset != end:
             raise ProtocolError("a CONNACK whose last property is cut short")
-    return Connack(code, present, found.get(_RECEIVE_MAXIMUM), found.get(_MAXIMUM_PACKET_SIZE))
+    return Connack(code, present, found.get(_RECEIVE_MAXIMUM), found.get(_MAXIMUM_PACKET_SIZE), found.get(_MAXIMUM_QOS, 2))
 
 
 def _read_property(body: bytes, offset: int, found: dict[int, int]) -> int:
