@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from brokertuner_tui.broker.log import BrokerLog
@@ -59,14 +60,19 @@ class BrokerFolder:
             self.close()
             raise TunerError(f"the broker's folder {self.path} cannot be written: {error.strerror}") from None
 
-    def write_knobs(self, knobs: KnobValues) -> None:
+    def write_knobs(self, knobs: KnobValues, announce: Callable[[bytes], None] = lambda _: None) -> None:
         """Replaces the knob file, durably.
+
+        Args:
+            announce: told the new content right before it is written.
 
         Raises:
             UsageError: a value is not legal.
             OSError: it cannot be written; the old file is still there.
         """
-        replace_file(self.knob_conf, render(knobs).encode())
+        content = render(knobs).encode()
+        announce(content)
+        replace_file(self.knob_conf, content)
 
     def forget_sessions(self) -> None:
         """Deletes what the broker saved. Left behind, it would come back when persistence is switched on again.

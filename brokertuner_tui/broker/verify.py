@@ -192,17 +192,33 @@ def _round_trip(probe: Probe) -> list[str]:
 
 def _compare(limits: Limits, knobs: KnobValues) -> list[str]:
     """What the CONNACK says against what it should say (so in 2.0.11, 2.0.21 and 2.1.2)."""
+    for wrong in wrong_limits(limits, knobs):
+        raise NotInForce(f"its CONNACK says {wrong.name} {wrong.is_ or 'unlimited'}, not {wrong.should_be or 'unlimited'}")
+    packet = LARGEST_PACKET if limits.maximum_packet_size is None else limits.maximum_packet_size
+    return [f"Receive Maximum {limits.receive_maximum or 'unlimited'}", f"Maximum Packet Size {packet}"]
+
+
+@dataclass(frozen=True, slots=True)
+class WrongLimit:
+    """A limit that a CONNACK names and that is not what the knob stands for; None: unlimited."""
+
+    name: str
+    knob: str
+    is_: int | None
+    should_be: int | None
+
+
+def wrong_limits(limits: Limits, knobs: KnobValues) -> list[WrongLimit]:
+    """What an MQTT 5 CONNACK contradicts of `knobs`."""
     in_flight = knobs["max_inflight_messages"]
     wanted = Limits(None if in_flight in _UNLIMITED_IN_FLIGHT else in_flight, knobs["max_packet_size"])
-    if limits.maximum_packet_size is None:  # nothing was configured: all that MQTT has room for
-        limits = Limits(limits.receive_maximum, LARGEST_PACKET)
-    for name, is_, should_be in (
-        ("Receive Maximum", limits.receive_maximum, wanted.receive_maximum),
-        ("Maximum Packet Size", limits.maximum_packet_size, wanted.maximum_packet_size),
-    ):
-        if is_ != should_be:
-            raise NotInForce(f"its CONNACK says {name} {is_ or 'unlimited'}, not {should_be or 'unlimited'}")
-    return [f"Receive Maximum {limits.receive_maximum or 'unlimited'}", f"Maximum Packet Size {limits.maximum_packet_size}"]
+    # Nothing was configured: all that MQTT has room for.
+    packet = LARGEST_PACKET if limits.maximum_packet_size is None else limits.maximum_packet_size
+    both = (
+        WrongLimit("Receive Maximum", "max_inflight_messages", limits.receive_maximum, wanted.receive_maximum),
+        WrongLimit("Maximum Packet Size", "max_packet_size", packet, wanted.maximum_packet_size),
+    )
+    return [one for one in both if one.is_ != one.should_be]
 
 
 def _ask_message_size_limit(probe: Probe, knobs: KnobValues, before: KnobValues | None) -> list[str]:
