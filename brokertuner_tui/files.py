@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from pathlib import Path
+
+from brokertuner_tui.errors import DiskFailed
 
 
 def replace_file(path: Path, data: bytes, *, mode: int = 0o600, owner: tuple[int, int] | None = None) -> None:
@@ -39,6 +42,12 @@ def replace_file(path: Path, data: bytes, *, mode: int = 0o600, owner: tuple[int
             os.unlink(temporary)
         raise
     sync_folder(path.parent)
+
+
+def check_disk(error: OSError, path: Path) -> None:
+    """Raises DiskFailed if `error` means that the disk failed: whoever handles it must not try again then."""
+    if error.errno == errno.EIO:
+        raise DiskFailed(f"the disk failed: {path}: {error.strerror}: what was not acknowledged by then may be lost") from error
 
 
 def sync_folder(folder: Path) -> None:

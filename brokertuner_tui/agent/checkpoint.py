@@ -26,7 +26,7 @@ from torch import Tensor
 from brokertuner_tui.agent.config import AgentConfig
 from brokertuner_tui.agent.ddpg import DDPG
 from brokertuner_tui.errors import TunerError, UsageError
-from brokertuner_tui.files import replace_file, sync_folder
+from brokertuner_tui.files import check_disk, replace_file, sync_folder
 
 FORMAT = "brokertuner-tui agent"
 VERSION = 1
@@ -47,7 +47,8 @@ def save(agent: DDPG, folder: Path, extra: Mapping[str, str]) -> None:
 
     Raises:
         UsageError: `folder` is something else than a checkpoint; it is left alone.
-        TunerError: it cannot be written; the message says why.
+        DiskFailed: see there; never to be tried again.
+        TunerError: it cannot be written; the message says why. What was there can still be loaded.
     """
     if folder.exists() and not (folder / MANIFEST).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not a checkpoint: it will not be replaced")
@@ -81,6 +82,7 @@ def save(agent: DDPG, folder: Path, extra: Mapping[str, str]) -> None:
             raise
         sync_folder(folder.parent)
     except OSError as error:
+        check_disk(error, folder)
         raise TunerError(f"cannot write the checkpoint {folder}: {error.strerror or error}") from error
 
 

@@ -52,6 +52,7 @@ PROGRESS_COLUMNS = (
     "apply_s",
     "overhead_s",
 )
+_MOST_KEPT_BYTES = 2**20
 ACTION_COLUMNS = ("step", "timestamp", *NAMES, "throughput", "on_time_per_s", "reward", "run", "verdict")
 
 
@@ -59,7 +60,8 @@ class CsvLogs:
     """Appends to both files; a header only where there is none yet.
 
     Raises:
-        StoreError: a file cannot be written (every method).
+        StoreError: a file cannot be made or opened; or (`trial`) written now: the row is kept, up to 1 MiB of them, and
+            written with the next one.
     """
 
     def __init__(self, save_dir: Path, *, run: str = "") -> None:
@@ -73,10 +75,12 @@ class CsvLogs:
             opened.pop_all()
 
     def trial(self, event: TrialFinished) -> None:
-        """One row in each file, flushed."""
+        """One row in each file, at once."""
         self._began_at = self._began_at or event.at
-        self._progress.row(self._progress_row(event))
-        self._actions.row(self._action_row(event))
+        try:
+            self._progress.row(self._progress_row(event))
+        finally:
+            self._actions.row(self._action_row(event))
 
     def close(self) -> None:
         """Closes both files; may be called again."""
@@ -128,32 +132,41 @@ class CsvLogs:
 
 
 class _Appended:
-    """A CSV file that only grows."""
+    """A CSV file that only grows. What a full disk leaves of a row is kept, and written before the next one."""
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
         self._path, self._columns = path, columns
+        self._rest = b""
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _repair(path)
             if _header_of(path) not in ("", _line(columns)):
                 _move_aside(path)
-            self._file = open(path, "a", encoding="utf-8", newline="")  # noqa: SIM115
-            if self._file.tell() == 0:
-                self._file.write(_line(columns))
-                self._file.flush()
+            self._file = open(path, "ab", buffering=0)  # noqa: SIM115
         except OSError as error:
             raise StoreError(f"the log cannot be written: {path}: {error.strerror}") from error
+        if self._file.tell() == 0:
+            self._rest = _line(columns).encode()
+            with contextlib.suppress(OSError):  # a full disk is told with the first row
+                self._write()
 
     def row(self, values: dict[str, Any]) -> None:
+        if len(self._rest) < _MOST_KEPT_BYTES:
+            self._rest += _line([_cell(values.get(name)) for name in self._columns]).encode()
         try:
-            self._file.write(_line([_cell(values.get(name)) for name in self._columns]))
-            self._file.flush()
+            self._write()
         except OSError as error:
             raise StoreError(f"the log cannot be written: {self._path}: {error.strerror}") from error
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
+            self._write()
+        with contextlib.suppress(OSError):
             self._file.close()
+
+    def _write(self) -> None:
+        while self._rest and not self._file.closed:
+            self._rest = self._rest[self._file.write(self._rest) :]
 
 
 def csv_text(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:

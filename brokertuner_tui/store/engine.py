@@ -8,52 +8,37 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import Engine, create_engine, event, insert
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from brokertuner_tui.files import sync_folder
-from brokertuner_tui.store import migrations, plain, schema
-from brokertuner_tui.store.errors import NothingYet, StoreError
+from brokertuner_tui.store import damage, migrations, plain, schema, wal
+from brokertuner_tui.store.errors import Damaged, NothingYet, StoreError
+from brokertuner_tui.store.trouble import is_damage, speaking
 
 BUSY_MS = 10_000
 _CHECK_UP_TO_BYTES = 256 * 2**20
 
 
-@contextmanager
-def speaking(where: str) -> Iterator[None]:
-    """Turns the database's errors into one line that names `where`."""
-    try:
-        yield
-    except SQLAlchemyError as error:
-        raise StoreError(f"{where}: {words(error)}") from error
-    except sqlite3.Error as error:
-        raise StoreError(f"{where}: {error}") from error
-
-
-def words(error: SQLAlchemyError) -> str:
-    """What the database says, on one line."""
-    original = getattr(error, "orig", None)
-    return " ".join(str(original or error).split())
-
-
-def open_sqlite(path: Path, *, read_only: bool) -> Engine:
+def open_sqlite(path: Path, *, read_only: bool, warn: Callable[[str], None] = lambda message: None) -> Engine:
     """An engine for the file at `path`, which is made (0600) unless `read_only`.
 
+    A damaged file is set aside by who writes (`warn` hears what became of it), and a new one is begun.
+
     Raises:
-        StoreError: it cannot be opened, is damaged, or is not ours; it was not changed.
+        Damaged: so it is, and this is a reader; it was not changed.
+        DiskFull: there is no room to begin or to migrate it.
+        StoreError: it cannot be opened, or is not ours; it was not changed.
     """
     with speaking(str(path)):
-        if not read_only:
-            _make_file(path)
-        have = _look_at(path)
+        have = _look_at(path) if read_only else _prepare(path, warn)
         if read_only and not have:
             raise NothingYet(f"{path}: there is nothing in it yet")
         if read_only and have < schema.VERSION:
@@ -85,6 +70,28 @@ def open_sqlite(path: Path, *, read_only: bool) -> Engine:
             engine.dispose()
             raise
         return engine
+
+
+def _prepare(path: Path, warn: Callable[[str], None]) -> int:
+    """What a writer does first; gives the version of the file, 0 for a new one."""
+    _make_file(path)
+    try:
+        have = _look_at(path)
+    except Damaged as error:
+        aside = damage.set_aside(path)
+        _make_file(path)
+        read = damage.readable(aside)
+        warn(f"{error.why}: it was set aside as {aside.name} ({read} can still be read in it), and a new store is begun")
+        return 0
+    if lost := wal.lost_writes(path):
+        copy = damage.copy_aside(path)
+        with closing(_connect(path, read_only=False)) as connection:  # or the same would be found at the next start, too
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        warn(
+            f"the end of {path.name}-wal is damaged: the last {lost} writes are lost; a copy of how it was found "
+            f"is kept as {copy.name}, and the store goes on with what is whole"
+        )
+    return have
 
 
 def _back_up(path: Path, version: int) -> None:
@@ -152,15 +159,22 @@ def _look_at(path: Path) -> int:
             if path.stat().st_size <= _CHECK_UP_TO_BYTES:
                 (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
                 if verdict != "ok":
-                    raise sqlite3.DatabaseError(verdict)
+                    raise _CheckFailed(verdict)
             return int(row[1])
-    except sqlite3.OperationalError as error:  # locked, unreadable, no such column: nothing is known to be broken
-        raise StoreError(f"the store cannot be read: {path}: {error}") from error
     except sqlite3.DatabaseError as error:
-        raise StoreError(
-            f"{path} is damaged or not a store of brokertuner-tui ({' '.join(str(error).split())}); it was left as it is: "
-            "move it away, or give another --save-dir"
-        ) from error
+        if not (is_damage(error) or isinstance(error, _CheckFailed)):  # locked, unreadable: nothing is known to be broken
+            raise StoreError(f"the store cannot be read: {path}: {error}") from error
+        why = " ".join(str(error).split())
+        if not damage.is_ours(path, schema.APPLICATION):
+            raise StoreError(
+                f"{path} is not a store of brokertuner-tui ({why}); it was left as it is: "
+                "move it away, or give another --save-dir"
+            ) from error
+        raise Damaged(f"{path} is damaged ({why})") from error
+
+
+class _CheckFailed(sqlite3.DatabaseError):
+    """`quick_check` has found something."""
 
 
 def check_version(where: str, application: str, version: int) -> None:

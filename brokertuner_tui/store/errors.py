@@ -23,8 +23,24 @@ class NothingYet(StoreError):
     """No session has written to the store."""
 
 
-class SpoolFull(StoreError):
+class NoRoom(StoreError):
+    """There is no room for a write now; nothing was changed, and the same write can succeed later."""
+
+
+class DiskFull(NoRoom):
+    """The file system has no room."""
+
+
+class SpoolFull(NoRoom):
     """The database is away, and what may wait for it on this machine is full: nothing more can be kept."""
+
+
+class Damaged(StoreError):
+    """The file is not what was written to it; it was not changed. `why` says so without saying what happens next."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(f"{why}; nothing was changed: the next session sets it aside and begins a new one")
 
 
 class NoSuchRun(UsageError):

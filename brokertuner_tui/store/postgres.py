@@ -21,9 +21,10 @@ from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError, Ope
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from brokertuner_tui.store import migrations, plain, schema
-from brokertuner_tui.store.engine import check_version, words
+from brokertuner_tui.store.engine import check_version
 from brokertuner_tui.store.errors import NothingYet, StoreAway, StoreError, WriterElsewhere
 from brokertuner_tui.store.place import Server
+from brokertuner_tui.store.trouble import words
 
 CONNECT_TIMEOUT_S = 10
 STATEMENT_TIMEOUT_MS = 15_000

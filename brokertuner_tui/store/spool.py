@@ -7,9 +7,11 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
+from brokertuner_tui.errors import DiskFailed
+from brokertuner_tui.store import trouble
 from brokertuner_tui.store.errors import SpoolFull, StoreError
 
 MAX_RECORDS = 100_000
@@ -39,6 +41,9 @@ class Spool:
         self._lock = threading.Lock()
         self._full = False
         self._connection: sqlite3.Connection | None = None
+        self._failed: DiskFailed | None = None
+        """After this nothing is written any more."""
+        self.room = trouble.Room(path.parent)
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -120,9 +125,10 @@ class Spool:
     def close(self) -> None:
         """Closes the file; may be called again."""
         with self._lock, suppress(sqlite3.Error):
-            if self._connection is not None:
-                self._connection.close()
-            self._connection = None
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                with trouble.no_checkpoint(self._path) if self._failed is not None else nullcontext():
+                    connection.close()
 
     def _forget(self, which: str, key: int) -> None:
         connection = self._open()
@@ -138,10 +144,14 @@ class Spool:
 
     @contextmanager
     def _speaking(self) -> Iterator[None]:
+        if self._failed is not None:
+            raise self._failed
         try:
-            yield
-        except sqlite3.Error as error:
-            raise StoreError(f"the spool cannot be used: {self._path}: {error}") from error
+            with trouble.speaking(f"the spool cannot be used: {self._path}"):
+                yield
+        except DiskFailed as error:
+            self._failed = error
+            raise
 
 
 def _size(connection: sqlite3.Connection, which: str, key: int) -> tuple[int, int]:

@@ -5,20 +5,33 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, case, func, insert, select
+from sqlalchemy import Connection, Engine, case, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from brokertuner_tui.errors import UsageError
+from brokertuner_tui.knobs.catalogue import Value
 from brokertuner_tui.store import change as changes
-from brokertuner_tui.store import convert, opening, schema
+from brokertuner_tui.store import convert, opening, plain, schema
 from brokertuner_tui.store.change import Change
 from brokertuner_tui.store.errors import NoSuchRun, StoreAway, StoreError
-from brokertuner_tui.store.opening import Opened, Pause
+from brokertuner_tui.store.opening import OnDead, Opened, Pause
 from brokertuner_tui.store.place import FILE_NAME, Server
-from brokertuner_tui.store.rows import ENDED, ConfirmationRow, RunInfo, RunRow, TrialRow, Which
+from brokertuner_tui.store.owner import Owner
+from brokertuner_tui.store.rows import (
+    ENDED,
+    BrokerIdentity,
+    ConfirmationRow,
+    LoadIdentity,
+    RunInfo,
+    RunRow,
+    RunState,
+    TrialRow,
+    Which,
+)
 from brokertuner_tui.store.writer import Tell
 from brokertuner_tui.tuning.events import Confirmed, RunFinished, State, TrialFinished
 from brokertuner_tui.workload.window import Window
@@ -32,7 +45,9 @@ _SETTLE_S, _OWN_SETTLE_S = 10.0, 1.0
 class Store:
     """A store that is open. A method returns when the disk has what it wrote (of a server: this machine's disk, see `writer`).
 
-    Every method may raise StoreError: the disk is full, the file is damaged, or the server is gone (reading only).
+    Every method may raise StoreError: the file is damaged, or the server is gone (reading only). One that writes may raise
+    NoRoom (what it was given is kept, and written before anything else when there is room: ask `why_full`), and DiskFailed:
+    nothing can be written any more.
     """
 
     def __init__(self, opened: Opened) -> None:
@@ -50,6 +65,7 @@ class Store:
         read_only: bool = False,
         tell: Tell = lambda message, level: None,
         pause: Pause = time.sleep,
+        on_dead: OnDead = opening.nothing_to_release,
     ) -> Store:
         """Opens the store at a path (made with its folder unless `read_only`) or on a server.
 
@@ -57,8 +73,9 @@ class Store:
         interrupted.
 
         Args:
-            tell: hears what happens to the server, from any thread.
+            tell: hears what happens to the server, from any thread, and of a damaged file that was set aside.
             pause: waits between two attempts to reach a server; may raise to give up.
+            on_dead: releases what a run has left whose process is gone; what it says is kept in the run's reason.
 
         Raises:
             StoreAway: the server cannot be reached, or does not let us in.
@@ -66,10 +83,10 @@ class Store:
             StoreError: it cannot be opened, is damaged, or is not ours; nothing was changed.
         """
         if not isinstance(where, Server):
-            return cls(opening.open_file(Path(where), read_only=read_only))
+            return cls(opening.open_file(Path(where), read_only=read_only, tell=tell, on_dead=on_dead))
         if read_only:
             return cls(opening.open_to_read(where))
-        opened = opening.open_server(where, tell, pause)
+        opened = opening.open_server(where, tell, pause, on_dead)
         store = cls(opened)
         opening.start_writer(opened, tell, on_link=store._claim)
         return store
@@ -79,9 +96,23 @@ class Store:
         return self._opened.engine
 
     @property
-    def is_full(self) -> bool:
-        """Whether so much waits for a server that no trial should be begun."""
-        return self._opened.writer.is_full
+    def why_full(self) -> str:
+        """Why no trial should be begun before there is room again; empty: there is.
+
+        What found no room (a method raised NoRoom) is tried again by this.
+
+        Raises:
+            TunerError: it can never be written.
+        """
+        return self._opened.writer.why_full
+
+    def retry(self) -> bool:
+        """Tries again what found no room; whether all that was given is durable.
+
+        Raises:
+            TunerError: it can never be written.
+        """
+        return self._opened.writer.retry()
 
     def close(self) -> None:
         """Closes the file; may be called again. A server that is away is waited for a few seconds."""
@@ -101,19 +132,64 @@ class Store:
             for _ in range(20):
                 run = f"{prefix}-{secrets.token_hex(2)[:3]}"
                 with contextlib.suppress(IntegrityError), self._engine.begin() as connection:  # taken: once more
-                    connection.execute(insert(schema.runs).values(id=run, state=str(State.STARTING), **columns))
+                    connection.execute(insert(schema.runs).values(id=run, state=str(RunState.CREATED), **columns))
                     self._remember(run, columns)
                     return run
         raise StoreError(f"{self._opened.where}: no free id for a run that began at {prefix}")
 
-    def record_trial(self, run: str, event: TrialFinished, *, broker_restarts: int, workload_restarts: int) -> None:
-        """Keeps a trial; restarts are counted since the run began."""
-        counters = {"broker_restarts": broker_restarts, "workload_restarts": workload_restarts}
-        columns = convert.trial_columns(run, event, **counters)
-        self._put(run, changes.insertion(schema.trials, columns), changes.of_run(run, counters))
+    def resume_run(self, run: str, *, mode: str = "guarded") -> RunRow:
+        """Makes this process the owner of an ended run, which goes on; gives the run as it was.
+
+        Raises:
+            UsageError: it has not ended, and its process is at it.
+        """
+        before = self._read_run(run)
+        if before.running:
+            owner = before.info.owner
+            raise UsageError(f"run {before.id} is being run by process {owner.pid}{f' on {owner.host}' * owner.is_elsewhere}")
+        columns: dict[str, Any] = {
+            "state": str(RunState.CREATED),
+            "reason": "",
+            "ended_at": None,
+            "owner": plain.to_plain(Owner.this_process()),
+            "broker": None,
+            "load": None,
+            "mode": mode,
+            "resumed": before.resumed + 1,
+        }
+        with self._opened.speaking(), self._engine.begin() as connection:
+            connection.execute(update(schema.runs).where(schema.runs.c.id == before.id).values(**columns))
+            self._known[before.id] = _fetch(connection, _runs_query().where(schema.runs.c.id == before.id))[0]
+        return before
+
+    def identify(self, run: str, broker: BrokerIdentity, load: LoadIdentity) -> None:
+        """Says which processes belong to the run now."""
+        self._put(run, changes.of_run(run, {"broker": broker, "load": load}))
+
+    def record_trial(
+        self,
+        run: str,
+        event: TrialFinished,
+        *,
+        broker_restarts: int,
+        workload_restarts: int,
+        pinned: Mapping[str, Value] | None = None,
+        processes: tuple[BrokerIdentity, LoadIdentity] | None = None,
+    ) -> None:
+        """Keeps a trial; restarts are counted since the run began.
+
+        Args:
+            pinned: what the agent had to leave alone.
+            processes: which ones belong to the run now.
+        """
+        counters: dict[str, Any] = {"broker_restarts": broker_restarts, "workload_restarts": workload_restarts}
+        columns = convert.trial_columns(run, event, **counters, pinned=pinned)
+        if processes is not None:
+            counters |= {"broker": processes[0], "load": processes[1]}
         if known := self._known.get(run):
             known["trials"] += 1
             known["ok_trials"] += columns["verdict"] == "ok"
+        self._put(run, changes.insertion(schema.trials, columns), changes.of_run(run, counters))
 
     def record_confirmation(self, run: str, event: Confirmed, windows: Sequence[tuple[Which, Window]] = ()) -> None:
         """Keeps a comparison of default and best, with its windows in the order of time."""
@@ -126,6 +202,7 @@ class Store:
             )
             for at, (which, window) in enumerate(windows, start=1)
         ]
+        self._compared[run] = number
         summary = {name: value for name, value in columns.items() if name not in ("at", "profile")}
         self._put(
             run,
@@ -133,15 +210,22 @@ class Store:
             *measured,
             changes.of_run(run, summary),
         )
-        self._compared[run] = number
 
     def set_state(self, run: str, state: State | str, reason: str = "") -> None:
         """Says where the run stands."""
-        self._put(run, changes.of_run(run, {"state": str(state), "reason": reason}))
+        self._put(run, changes.of_run(run, {"state": str(RunState.of(state)), "reason": reason}))
 
     def finish_run(self, run: str, event: RunFinished) -> None:
         """Ends a run."""
         self._put(run, changes.of_run(run, convert.finish_columns(event)))
+
+    def remove_run(self, run: str) -> None:
+        """Removes a run that has ended, with its trials and comparisons; nothing happens if it is not there."""
+        with self._opened.speaking(), self._engine.begin() as connection:
+            for table in (schema.confirming_windows, schema.confirmations, schema.trials):
+                connection.execute(delete(table).where(table.c.run == run))
+            connection.execute(delete(schema.runs).where(schema.runs.c.id == run))
+        self._known.pop(run, None)
 
     def runs(self) -> list[RunRow]:
         """All runs, the newest first."""
@@ -204,14 +288,14 @@ class Store:
 
     def _put(self, run: str, *steps: changes.Step) -> None:
         change = Change(steps)
-        self._opened.writer.put(change)
         if run in self._known:
             self._known[run] |= change.run_columns(run)
+        self._opened.writer.put(change)
 
     def _remember(self, run: str, columns: dict[str, Any]) -> None:
         unknown = dict.fromkeys(schema.runs.columns.keys())
         counters = dict.fromkeys(("broker_restarts", "workload_restarts", "trials", "ok_trials"), 0)
-        self._known[run] = unknown | counters | {"id": run, "state": str(State.STARTING), "reason": ""} | columns
+        self._known[run] = unknown | counters | {"id": run, "state": str(RunState.CREATED), "reason": ""} | columns
         self._compared[run] = 0
 
     def _claim(self, connection: Connection) -> None:

@@ -8,6 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal, Protocol
 
 from sqlalchemy import Connection, Engine
@@ -21,12 +22,13 @@ from sqlalchemy.exc import (
     StatementError,
 )
 
+from brokertuner_tui.errors import DiskFailed
 from brokertuner_tui.store import change as changes
 from brokertuner_tui.store.change import Change
-from brokertuner_tui.store.engine import speaking, words
 from brokertuner_tui.store.errors import StoreError, WriterElsewhere
 from brokertuner_tui.store.postgres import Link
 from brokertuner_tui.store.spool import Spool
+from brokertuner_tui.store.trouble import Room, no_checkpoint, speaking, words
 
 log = logging.getLogger(__name__)
 
@@ -95,32 +97,46 @@ class Writer(Protocol):
         """Waits until the database has everything; whether it has."""
 
     @property
-    def is_full(self) -> bool:
-        """Whether no more should be begun before the database is back."""
+    def why_full(self) -> str:
+        """Why no more should be begun before there is room again; empty: there is."""
 
     def close(self) -> None:
         """Lets go; may be called again."""
 
 
 class DirectWriter:
-    """Into a SQLite file."""
+    """Into a SQLite file. After a failure of the disk it writes no more, and does not even tidy up (see `DiskFailed`)."""
 
-    is_full = False
-
-    def __init__(self, engine: Engine, where: str) -> None:
-        self._engine, self._where = engine, where
+    def __init__(self, engine: Engine, where: str, file: Path | None = None) -> None:
+        self._engine, self._where, self._file = engine, where, file
+        self._room = Room(file.parent) if file is not None else None
+        self._failed: DiskFailed | None = None
 
     def put(self, change: Change) -> None:
         """See Writer."""
-        with speaking(self._where), self._engine.begin() as connection:
-            changes.make(connection, change)
+        if self._failed is not None:
+            raise self._failed
+        try:
+            with speaking(self._where), self._engine.begin() as connection:
+                changes.make(connection, change)
+        except DiskFailed as error:
+            self._failed = error
+            raise
 
     def settle(self, timeout_s: float) -> bool:
         """See Writer."""
         return True
 
+    @property
+    def why_full(self) -> str:
+        """See Writer."""
+        return self._room.why_full if self._room is not None else ""
+
     def close(self) -> None:
         """See Writer."""
+        if self._failed is not None and self._file is not None:
+            with no_checkpoint(self._file):
+                self._engine.dispose()
 
 
 class SpoolingWriter:
@@ -159,9 +175,9 @@ class SpoolingWriter:
             return not len(self._spool)
 
     @property
-    def is_full(self) -> bool:
+    def why_full(self) -> str:
         """See Writer."""
-        return self._spool.is_full
+        return "the database is away, and no more fits into the spool" if self._spool.is_full else self._spool.room.why_full
 
     def close(self) -> None:
         """See Writer; what the server does not take now stays in the spool, for the next session."""
@@ -195,7 +211,7 @@ class SpoolingWriter:
             try:
                 self._deliver()
                 wait = FIRST_WAIT_S
-            except (SQLAlchemyError, StoreError, sqlite3.Error, OSError) as error:
+            except (SQLAlchemyError, StoreError, DiskFailed, sqlite3.Error, OSError) as error:
                 self._lost(error)
                 with self._news:
                     if not self._stopping:

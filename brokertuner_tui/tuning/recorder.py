@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING
 from brokertuner_tui import __version__
 from brokertuner_tui.config.settings import Settings
 from brokertuner_tui.errors import TunerError
-from brokertuner_tui.files import replace_file
+from brokertuner_tui.files import check_disk, replace_file
 from brokertuner_tui.knobs.catalogue import Value, Version
 from brokertuner_tui.store.csv_logs import CsvLogs
+from brokertuner_tui.store.errors import NoRoom, StoreError
 from brokertuner_tui.store.export import conf_text
 from brokertuner_tui.store.place import place_of
 from brokertuner_tui.store.rows import RunInfo
@@ -28,6 +30,7 @@ if TYPE_CHECKING:  # importing the agent imports torch
     from brokertuner_tui.agent.ddpg import DDPG
 
 CONF_NAME = "broker_tuner.conf"
+_ROOM_S, _POLL_S = 2.0, 0.1
 _PACKAGES = ("torch", "numpy", "gymnasium", "paho-mqtt", "psutil", "SQLAlchemy")
 
 
@@ -54,6 +57,8 @@ class Recorder:
             save_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise TunerError(f"the folder {save_dir} cannot be made: {error.strerror}") from error
+        self._notify = tell
+        self._csv_works = True
         self._store = Store.open(place_of(settings.store, save_dir), tell=tell, pause=pause)
         try:
             self._csv = CsvLogs(save_dir)
@@ -100,23 +105,53 @@ class Recorder:
         return self._save_dir / "checkpoints" / self.run
 
     @property
+    def why_full(self) -> str:
+        """Why no trial should be begun before there is room again; empty: there is, and all that was given is durable.
+
+        Raises:
+            TunerError: what waits for room can never be written.
+        """
+        return self._store.why_full
+
+    @property
     def is_full(self) -> bool:
-        """Whether so much waits for the database that no trial should be begun."""
-        return self._store.is_full
+        """Whether no trial should be begun; see `why_full`."""
+        return bool(self.why_full)
+
+    def retry(self) -> bool:
+        """Tries again what found no room; whether all that was given is durable. Raises TunerError as `why_full` does."""
+        return self._store.retry()
 
     def state(self, state: State, reason: str) -> None:
-        """Says where the run stands."""
+        """Says where the run stands, as soon as there is room for it."""
         if self.run:
-            self._store.set_state(self.run, state, reason)
+            with suppress(NoRoom):
+                self._store.set_state(self.run, state, reason)
 
-    def trial(self, event: TrialFinished, broker_restarts: int, workload_restarts: int) -> None:
-        """Keeps a trial; durable when this returns."""
-        self._store.record_trial(self.run, event, broker_restarts=broker_restarts, workload_restarts=workload_restarts)
-        self._csv.trial(event)
+    def trial(self, event: TrialFinished, broker_restarts: int, workload_restarts: int) -> bool:
+        """Keeps a trial; True: it is durable. False: there is no room; `retry` says when it is."""
+        kept = True
+        try:
+            self._store.record_trial(self.run, event, broker_restarts=broker_restarts, workload_restarts=workload_restarts)
+        except NoRoom:
+            kept = False
+        self._csv_row(event)
+        return kept
+
+    def _csv_row(self, event: TrialFinished) -> None:
+        """The store is what counts: a log that cannot be written is said once, and ends nothing."""
+        try:
+            self._csv.trial(event)
+            self._csv_works = True
+        except StoreError as error:
+            if self._csv_works:
+                self._notify(f"{error}; results are in the store", "warning")
+            self._csv_works = False
 
     def confirmation(self, confirmation: Confirmation) -> None:
-        """Keeps a comparison of default and best with its windows."""
-        self._store.record_confirmation(self.run, confirmation.event, confirmation.windows)
+        """Keeps a comparison of default and best with its windows, as soon as there is room for it."""
+        with suppress(NoRoom):
+            self._store.record_confirmation(self.run, confirmation.event, confirmation.windows)
 
     def agent(self, agent: DDPG, trials: int) -> Path:
         """Keeps the agent whole; the checkpoint before stays beside it."""
@@ -128,18 +163,34 @@ class Recorder:
         return self.checkpoint
 
     def conf(self) -> Path | None:
-        """Writes the winning config, from what the store knows; None when there is no winner yet."""
+        """Writes the winning config, from what the store knows; None when there is no winner yet, or no room for it.
+
+        Raises:
+            DiskFailed: see there.
+        """
         row = self._store.run(self.run)
         if row.best_knobs is None:
             return None
         path = self.folder / CONF_NAME
-        replace_file(path, conf_text(row).encode(), mode=0o644)
+        try:
+            replace_file(path, conf_text(row).encode(), mode=0o644)
+        except OSError as error:
+            check_disk(error, path)
+            self._notify(f"{path} cannot be written: {error.strerror}; `runs export` makes it from the store", "warning")
+            return None
         return path
 
     def finish(self, event: RunFinished) -> None:
-        """Ends the run's record."""
-        if self.run:
-            self._store.finish_run(self.run, event)
+        """Ends the run's record; a full disk is waited for a moment."""
+        deadline = time.monotonic() + _ROOM_S
+        while self.run:
+            try:
+                self._store.finish_run(self.run, event)
+                break
+            except NoRoom as error:
+                if time.monotonic() >= deadline:
+                    raise StoreError(f"the end of the run could not be kept: {error}") from error
+                time.sleep(_POLL_S)
 
     def close(self) -> None:
         """Closes the files; may be called again."""

@@ -15,13 +15,14 @@ from brokertuner_tui.broker.interface import Applied, ApplyFailed
 from brokertuner_tui.config.settings import TuningSettings
 from brokertuner_tui.connection.tracker import ConnectionState, Linked
 from brokertuner_tui.env.outcome import Outcome, PhaseName, Verdict
-from brokertuner_tui.errors import ConnectionFailed, TunerError
+from brokertuner_tui.errors import ConnectionFailed, DiskFailed, TunerError
 from brokertuner_tui.knobs import codec, validation
 from brokertuner_tui.knobs.catalogue import KnobValues, changed
-from brokertuner_tui.tuning import commands, events, guard
+from brokertuner_tui.tuning import commands, events
 from brokertuner_tui.tuning.confirm import Confirmation
 from brokertuner_tui.tuning.ending import Ending
 from brokertuner_tui.tuning.events import Left, Level, State
+from brokertuner_tui.tuning.guard.traps import traps
 from brokertuner_tui.tuning.learner import Choice, Learner
 from brokertuner_tui.tuning.operations import Operations, Tell
 
@@ -67,6 +68,8 @@ class Run:
         self._remarked: set[str] = set()
         self._held = False
         """Paused by us, not by the operator: the store is full, or the broker was stopped."""
+        self._unkept: events.TrialFinished | None = None
+        """Measured, and not durable yet: the store has no room; it is told when it is."""
         self.trials = 0
         self._ending = Ending(
             operations, learner, recorder, tuning.confirm_windows, tell, measure=self._measure, interrupted=self._interrupted
@@ -91,16 +94,17 @@ class Run:
         self._enter(State.TUNING)
         while self._stop is None:
             self._obey_all()
+            self._acknowledge()
             if self._stop is not None:
                 break
             if self._state is State.PAUSED:
                 self._idle()
             elif self._operations.agent_is_away() and not self._late():
                 self._await_agent()
+            elif full := self._recorder.why_full:
+                self._hold(full, "there is room again")
             elif self._spent():
                 self._conclude()
-            elif self._recorder.is_full:
-                self._hold("the database is away, and no more fits into the spool", "the database is back")
             elif not self._operations.revive_broker():
                 self._hold("somebody stopped the broker", "it runs again; restart it here to start it")
             else:
@@ -109,6 +113,9 @@ class Run:
                 if stepping and self._state is State.STEPPING:
                     self._enter(State.PAUSED, "one trial done")
         self._enter(State.STOPPING)
+        self._acknowledge()
+        if self._unkept is not None:
+            self._notice(f"trial {self._unkept.trial} was measured and is not kept: there is no room for it", "error")
         if self._checkpointed != self.trials:
             self._checkpoint()
         left, reason = self._ending.leave(self._stop.leave or self._tuning.on_stop)
@@ -205,9 +212,19 @@ class Run:
         )
         self._phase(PhaseName.RECORDING)
         started = time.perf_counter()
-        self._recorder.trial(event, self._operations.broker_restarts, self._operations.load_restarts)
+        kept = self._recorder.trial(event, self._operations.broker_restarts, self._operations.load_restarts)
         timings = replace(event.outcome.timings, record_s=time.perf_counter() - started)
-        self._tell(replace(event, outcome=replace(event.outcome, timings=timings)))
+        event = replace(event, outcome=replace(event.outcome, timings=timings))
+        if kept:
+            self._tell(event)
+        else:
+            self._unkept = event
+
+    def _acknowledge(self) -> None:
+        """Tells of a trial for which there was no room, once there was."""
+        if self._unkept is not None and self._recorder.retry():
+            self._tell(self._unkept)
+            self._unkept = None
 
     def _tell_remarks(self, outcome: Outcome) -> None:
         """Says once what the figures of live traffic cannot show."""
@@ -246,6 +263,8 @@ class Run:
     def _obey(self, command: commands.Command) -> None:
         try:
             self._carry_out(command)
+        except DiskFailed:
+            raise
         except TunerError as error:
             self._notice(str(error), "error")
 
@@ -307,7 +326,7 @@ class Run:
         for knob in names:
             if knob in self._learner.pinned:
                 self._pin(knob, wanted[knob])
-        for trap in guard.traps(wanted, self._testbed.profile, self._testbed.version):
+        for trap in traps(wanted, self._testbed.profile, self._testbed.version):
             if trap.knob in names:
                 self._notice(f"{trap.knob} = {trap.value}: {trap.reason}", "warning")
         applied = self._operations.change(wanted, f"{', '.join(names)} set by the operator")
@@ -346,6 +365,8 @@ class Run:
         try:
             self._recorder.agent(self._learner.agent, self.trials)
             self._checkpointed = self.trials
+        except DiskFailed:
+            raise  # never to be tried again
         except (TunerError, OSError) as error:
             self._notice(f"the agent was not saved: {error}", "error")
 

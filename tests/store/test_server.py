@@ -271,7 +271,7 @@ def test_a_full_spool_is_told_before_anything_is_refused(at_server: Server, rest
         run = store.create_run(made.run_info())
         restarted.kill()
         kept = 0
-        while not store.is_full:
+        while not store.why_full:
             _record(store, run, range(kept + 1, kept + 2))
             kept += 1
         assert kept > 5
@@ -279,7 +279,7 @@ def test_a_full_spool_is_told_before_anything_is_refused(at_server: Server, rest
         with pytest.raises(SpoolFull, match="nothing more can be kept"):
             _record(store, run, range(kept + 1, kept + 1000))
         restarted.start()
-        until(lambda: not store.is_full, "there is room again")
+        until(lambda: not store.why_full, "there is room again")
     assert _numbers(at_server.url, restarted)[:kept] == list(range(1, kept + 1))
 
 
