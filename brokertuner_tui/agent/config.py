@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 
@@ -50,6 +50,8 @@ class AgentConfig:
     noise_decay: float = 1.0
     """Factor on it after each trial."""
     noise_min: float = 0.02
+    far: float = 0.25
+    """Of the candidates, those that come from the whole space."""
     candidates: int = 0
     """Actions that are compared by the critics for one trial; 0: the actor's action plus noise is taken as it is."""
     warm_up: int = 0
@@ -65,6 +67,18 @@ class AgentConfig:
     """Half the side of the trust region around the best known action at the start, of an interval that is 2 long."""
     region_min: float = 0.05
     region_max: float = 0.8
+
+    def exploring(self, factor: float) -> AgentConfig:
+        """The same with noise, trust region, optimism, far candidates and warm-up `2 * factor` times as large.
+
+        0.5 changes nothing; 0 leaves what is believed to be best.
+        """
+        if factor == 0.5:
+            return self
+        scale = 2 * factor
+        names = ("noise", "noise_min", "region", "region_min", "region_max", "optimism", "far")
+        scaled: dict[str, Any] = {name: getattr(self, name) * scale for name in names}
+        return replace(self, **scaled, warm_up=round(self.warm_up * scale))
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -122,7 +122,7 @@ class DDPG:
 
     def _plain(self, actor: NDArray[np.float64], explore: bool) -> Proposal:
         """The textbook's choice: random at first, then the actor's action plus noise."""
-        if not explore:
+        if not explore or self.noise == 0:
             action, source, why, noise = actor, "actor", "the actor's own", 0.0
         elif len(self.replay) < self.config.learning_starts:
             action = self._rng.uniform(-1.0, 1.0, self.action_size)

@@ -38,8 +38,11 @@ SLO = AgentConfig(
 """DDPG for a few dozen noisy trials; `agent/search.py` and `agent/space.py` hold what was added to the textbook, and why."""
 
 
-def config_for(preset: str, settings: AgentSettings | None = None) -> AgentConfig:
+def config_for(preset: str, settings: AgentSettings | None = None, *, exploration: float = 0.5) -> AgentConfig:
     """The agent of a preset, with what the operator's config sets.
+
+    Args:
+        exploration: `tuning.exploration`; see `AgentConfig.exploring`.
 
     Raises:
         UsageError: there is no such preset.
@@ -50,4 +53,4 @@ def config_for(preset: str, settings: AgentSettings | None = None) -> AgentConfi
     settings = settings or AgentSettings()
     given = {name: getattr(settings, name) for name in ("lr", "batch_size", "gamma", "tau", "hidden")}
     chosen = {name: value for name, value in given.items() if value is not None}
-    return replace(presets[preset], buffer_size=settings.buffer_size, **chosen)
+    return replace(presets[preset], buffer_size=settings.buffer_size, **chosen).exploring(exploration)

@@ -226,9 +226,13 @@ class Search:
             flips[np.arange(size), np.arange(size)] *= -1
             rows.append(flips)
             sources += ["near"] * size
-        far = self._space.spread(rng.random((count // 4, size)), context)
+        far = self._space.spread(rng.random((int(count * self._config.far), size)), context)
         rows.append(far)
         sources += ["far"] * len(far)
+        if self._config.region == 0:  # nothing is explored: what is known of the space is believed, too
+            designed = [action for action, _ in self._space.designed(context)]
+            rows += [action[None] for action in designed]
+            sources += ["far"] * len(designed)
         candidates = np.concatenate(rows)
         return np.maximum(candidates, self._space.floor(context)), sources
 

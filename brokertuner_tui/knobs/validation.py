@@ -12,7 +12,7 @@ from operator import index
 from typing import Any
 
 from brokertuner_tui.errors import UsageError
-from brokertuner_tui.knobs.catalogue import BY_NAME, NAMES, Knob, Value
+from brokertuner_tui.knobs.catalogue import BY_NAME, INT32_MAX, NAMES, Knob, Value
 
 
 class KnobError(UsageError):
@@ -61,7 +61,18 @@ def check(name: str, value: object) -> Value:
             raise KnobError(name, value, knob.allowed) from None
     if number in knob.special or knob.low <= number <= knob.high:
         return number
-    raise KnobError(name, value, knob.allowed)
+    raise KnobError(name, value, knob.allowed + _what_else(knob, number))
+
+
+def _what_else(knob: Knob, number: int) -> str:
+    """What the broker would make of a number that it does not mean what it says, where that is not plain."""
+    if "bytes" in knob.unit and number > INT32_MAX:
+        return "; Mosquitto reads it into 32 bits: it would wrap around to a wrong value, or to no limit"
+    if number < 0:
+        return "; Mosquitto takes a negative number for no limit, without a word" if 0 in knob.special else ""
+    if number < knob.low and knob.name == "max_packet_size":
+        return "; Mosquitto does not start with less"
+    return ""
 
 
 _NUMBER = re.compile(r"[+-]?([0-9]{1,19}|[0-9]{1,3}([_,][0-9]{3}){1,6})")

@@ -9,7 +9,8 @@ import pytest
 
 from benchmarks.toy_broker import PROFILES, ToyBroker
 from brokertuner_tui.agent.ddpg import DDPG
-from brokertuner_tui.agent.presets import CLASSIC, SLO
+from brokertuner_tui.agent.presets import CLASSIC, SLO, config_for
+from brokertuner_tui.agent.search import Proposal
 from brokertuner_tui.env.slo import SloPreset
 from brokertuner_tui.knobs.catalogue import Version, defaults
 from brokertuner_tui.knobs.codec import decode, encode
@@ -83,3 +84,37 @@ def test_tunes_a_toy_broker(workload: str, version: Version) -> None:
     assert toy.on_time_per_s(best) >= 0.97 * possible[workload]
     assert np.mean(reached) >= 0.75 * possible[workload] > 1.5 * np.mean(chance)
     assert np.mean(np.array(reached) < 0.01 * possible[workload]) <= 0.1
+
+
+def _proposals(exploration: float, trials: int = 30) -> list[Proposal]:
+    toy, preset = ToyBroker(PROFILES["fanout"], (2, 0, 21), 0), SloPreset()
+    config = replace(config_for("slo", exploration=exploration), max_update_s=UNHURRIED)
+    agent = DDPG(len(preset.observation_names), ACTIONS, config, seed=0)
+    knobs, made = defaults((2, 0, 21)), list[Proposal]()
+    seen = preset.observe(toy.trial(knobs))
+    for _ in range(trials):
+        outcome = toy.trial(knobs)
+        following = preset.observe(outcome)
+        agent.remember(seen, encode(knobs), preset.reward(outcome, None).value, following)
+        agent.update()
+        seen = following
+        made.append(agent.propose(seen))
+        knobs = decode(made[-1].action)
+    return made
+
+
+def test_exploration_goes_from_what_is_believed_to_be_best_to_twice_the_spread() -> None:
+    assert config_for("slo", exploration=0.5) == SLO, "exactly what the preset says"
+    nothing, twice = _proposals(0.0, 12), _proposals(1.0)
+    assert not [made for made in nothing if made.source == "warm-up"]
+    assert {made.noise for made in nothing} == {0.0}
+    assert len([made for made in twice if made.source == "warm-up"]) > SLO.warm_up
+    assert max(made.noise for made in twice) > SLO.region_max
+
+
+@pytest.mark.parametrize("preset", ["slo", "classic"])
+def test_without_exploration_the_same_knowledge_gives_the_same_proposal(preset: str) -> None:
+    agent = DDPG(len(SloPreset().observation_names), ACTIONS, config_for(preset, exploration=0), seed=3)
+    seen = SloPreset().observe(ToyBroker(PROFILES["fanout"], (2, 0, 21), 0).trial(defaults((2, 0, 21))))
+    first, second = (agent.propose(seen).action for _ in range(2))
+    assert (first == second).all()

@@ -97,7 +97,7 @@ def heap_in_use(sample: Sample | None) -> int:
 def _wrapped(knobs: KnobValues) -> list[Trap | None]:
     """Validation refuses these as well; whoever gets round it meets the reason here."""
     reason = "Mosquitto reads it into 32 bits: it would wrap around to a wrong value, or to no limit"
-    return [Trap(name, knobs[name], INT32_MAX, reason) for name in _BYTE_KNOBS if knobs[name] > INT32_MAX]
+    return [Trap(name, knobs[name], INT32_MAX, reason) for name in _BYTE_KNOBS if knobs.get(name, 0) > INT32_MAX]
 
 
 def _no_packet(knobs: KnobValues) -> Trap | None:
