@@ -17,7 +17,7 @@ from brokertuner_tui.process.backoff import Backoff, BackoffPolicy, Care
 from brokertuner_tui.process.identity import is_halted
 
 _LOOK_AGAIN_S = 0.3
-_CONNECTS_WITHIN_S = 5.0
+_CONNECTS_WITHIN_S = 1.0
 """A broker that has just come back counts as answering: whoever listens to its pulse has to connect again first."""
 
 

@@ -10,12 +10,14 @@ from pathlib import Path
 from brokertuner_tui.broker.interface import Applied, ApplyFailed, Broker, BrokerUnavailable, Tended
 from brokertuner_tui.broker.kinds import make_broker
 from brokertuner_tui.config.settings import Settings
+from brokertuner_tui.connection.policy import POLICIES
 from brokertuner_tui.connection.tracker import ConnectionStatus, Linked
 from brokertuner_tui.env.outcome import Outcome, PhaseName, Timings, Usage, Verdict
 from brokertuner_tui.env.usage import UsageGauge, open_gauge
 from brokertuner_tui.errors import UsageError
 from brokertuner_tui.knobs.catalogue import KnobValues, Value, Version, needs_restart
 from brokertuner_tui.mqtt.endpoint import Endpoint
+from brokertuner_tui.telemetry.heartbeat import Heartbeat
 from brokertuner_tui.telemetry.sample import SysRates
 from brokertuner_tui.telemetry.sampler import Sampler
 from brokertuner_tui.workload import live
@@ -56,22 +58,32 @@ class Testbed:
 
     Args:
         folder: for the broker's private config and all logs of the run; made if missing.
+        broker: where it was made before, to be asked about; None: the one that the settings name.
     """
 
     __test__ = False  # not a test, whatever pytest thinks of the name
 
-    def __init__(self, settings: Settings, workload: Workload, folder: Path) -> None:
+    def __init__(self, settings: Settings, workload: Workload, folder: Path, broker: Broker | None = None) -> None:
         self._settings = settings
         self._workload = workload
         self._folder = folder
         self._started_at = time.monotonic()
         self._profile = self._due = workload.at(0.0)
-        self.broker: Broker = make_broker(settings.broker, folder / "broker")
+        self.broker: Broker = broker or make_broker(settings.broker, folder / "broker")
         """Nothing is started before `open`."""
         self.load: Load = _make_load(settings, folder, self.broker, workload, lambda: self.sampler.read_sys())
         self._load_at: Endpoint | None = None
         """Where the load was sent."""
+        self._load_looked_at = 0.0
         self._sampler: Sampler | None = None
+        self.heartbeat = Heartbeat(
+            lambda: self.broker.endpoint,
+            POLICIES[settings.broker.connection],
+            evidence=self._deliveries,
+            # What is there is measured by what `$SYS` counts: a message of ours would be one of theirs.
+            publishes=workload.name != live.NAME,
+        )
+        """Says when the broker hangs; started by `open`, where the broker's port is one for us to reach."""
 
     @property
     def sampler(self) -> Sampler:
@@ -102,8 +114,10 @@ class Testbed:
         """
         (self._folder / "load").mkdir(parents=True, exist_ok=True, mode=0o700)
         applied = self.broker.start({**self.defaults, **(knobs or {})})
-        self._sampler = Sampler(self.broker, self.load)
+        self._sampler = Sampler(self.broker, self.load, POLICIES[self._settings.broker.connection], self.heartbeat)
         self._sampler.start()
+        if self._settings.load.side == "here":
+            self.heartbeat.start()
         return applied
 
     def start_load(self) -> None:
@@ -144,7 +158,8 @@ class Testbed:
         current = self.broker.status().knobs
         if current is None or not self.broker.alive() or needs_restart(current, knobs):
             self.load.expect_restart()
-        return self.broker.apply(knobs)
+        with self.heartbeat.expect_restart():
+            return self.broker.apply(knobs)
 
     def restart_broker(self) -> Applied:
         """Restarts the broker with the knobs in force, or brings back one that has died.
@@ -153,7 +168,8 @@ class Testbed:
             ApplyFailed: it did not come up.
         """
         self.load.expect_restart()
-        return self.broker.restart()
+        with self.heartbeat.expect_restart():
+            return self.broker.restart()
 
     def revive_broker(self) -> Applied:
         """Brings back a broker that is gone; one that somebody else looks after, too, by as little as possible.
@@ -163,7 +179,12 @@ class Testbed:
             BrokerUnavailable: it cannot be reached, or somebody stopped it on purpose (`BrokerStopped`).
         """
         self.load.expect_restart()
-        return self.broker.revive() if isinstance(self.broker, Tended) else self.broker.restart()
+        with self.heartbeat.expect_restart():
+            return self.broker.revive() if isinstance(self.broker, Tended) else self.broker.restart()
+
+    def hung(self) -> str:
+        """Why the broker counts as hung; empty while it answers."""
+        return self.heartbeat.hung()
 
     def trial(
         self,
@@ -213,9 +234,15 @@ class Testbed:
     def close(self) -> None:
         """Ends load, telemetry and broker. May be called again."""
         self.load.stop()
+        self.heartbeat.stop()
         if self._sampler is not None:
             self._sampler.stop()
         self.broker.stop()
+
+    def _deliveries(self) -> object:
+        """Changes whenever the broker has delivered something."""
+        sample = self._sampler.latest() if self._sampler is not None else None
+        return None if sample is None else (sample.load.pid, sample.load.received_total)
 
     def _apply_for_trial(self, knobs: KnobValues) -> Applied:
         try:
@@ -233,7 +260,9 @@ class Testbed:
     def _await_load(self, seconds: float, interrupted: Callable[[], bool]) -> float:
         try:
             self._follow_broker()
-            return self.load.wait_ready(self._settings.load.ready_sec, interrupted)
+            ready_s = self.load.wait_ready(self._settings.load.ready_sec, lambda: interrupted() or bool(self.hung()))
+            self._check_broker()  # else the load may be the guest of somebody who took the port
+            return ready_s
         except LoadError as error:
             if interrupted():
                 raise _Interrupted(Verdict.INCONCLUSIVE, _BY_OPERATOR) from error
@@ -277,6 +306,7 @@ class Testbed:
             if interrupted():
                 raise _Interrupted(Verdict.INCONCLUSIVE, _BY_OPERATOR)
             self._check_broker()
+            self._check_load()
             if gauge is not None:
                 gauge.poll()
             time.sleep(min(left, _POLL_S))
@@ -287,10 +317,21 @@ class Testbed:
         if connection is not None and not connection.state.usable:
             raise _Interrupted(Verdict.INCONCLUSIVE, connection.last_error or f"{connection.name} cannot be reached")
         if self.broker.alive():
+            if why := self.hung():
+                raise _Interrupted(Verdict.INCONCLUSIVE, why)
             return
         status = self.broker.status()
         error = status.error or "the broker is gone"
         raise _Interrupted(Verdict.INCONCLUSIVE if status.outside else Verdict.FAILED, error)
+
+    def _check_load(self) -> None:
+        now = time.monotonic()
+        if now - self._load_looked_at < _LOOK_S:
+            return
+        self._load_looked_at = now
+        status = self.load.status()
+        if status.state in ("dead", "stopped"):
+            raise _Interrupted(Verdict.INCONCLUSIVE, status.error or "the load does not run")
 
     def _seconds(self) -> float:
         seconds = self._settings.tuning.step_interval_sec
@@ -308,6 +349,7 @@ class Testbed:
                 self._wait(seconds, interrupted, gauge)
             usage = gauge.close()
             window = self.load.close_window()
+            self._check_broker()
         except LoadError as error:
             self._check_broker()
             raise _Interrupted(Verdict.INCONCLUSIVE, str(error)) from error
@@ -339,7 +381,7 @@ def _make_load(settings: Settings, folder: Path, broker: Broker, workload: Workl
 
         if settings.load.side == "agent":
             raise UsageError("load.side = 'agent': live traffic is watched from here (load.side = 'here')")
-        return LiveLoad(folder / "load", settings.live, read_sys)
+        return LiveLoad(folder / "load", settings.live, read_sys, heartbeat_s=POLICIES[settings.broker.connection].heartbeat_s)
     if settings.load.side == "agent":
         from brokertuner_tui.broker.remote.broker import RemoteBroker
         from brokertuner_tui.workload.remote import RemoteLoad

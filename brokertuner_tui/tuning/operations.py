@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerStopped, BrokerUnavailable
+from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerUnavailable
+from brokertuner_tui.broker.keeper import BrokerKeeper, Hands
 from brokertuner_tui.env.testbed import Testbed
 from brokertuner_tui.knobs.catalogue import KnobValues
+from brokertuner_tui.process.backoff import BackoffPolicy, Care
 from brokertuner_tui.tuning import events
 from brokertuner_tui.tuning.events import Level
 from brokertuner_tui.workload.load import LoadError
-from brokertuner_tui.workload.supervisor import LoadSupervisor
+from brokertuner_tui.workload.supervisor import Checked, LoadSupervisor
 
 Tell = Callable[[events.Event], None]
 
@@ -19,11 +21,14 @@ Tell = Callable[[events.Event], None]
 class Operations:
     """The hands of a session. Used by its thread alone."""
 
-    def __init__(self, testbed: Testbed, check_freq: int, tell: Tell) -> None:
+    def __init__(self, testbed: Testbed, check_freq: int, tell: Tell, backoff: BackoffPolicy | None = None) -> None:
         self.testbed = testbed
-        self._supervisor = LoadSupervisor(testbed.load, check_freq=check_freq)
+        hands = Hands(testbed.revive_broker, testbed.restart_broker, testbed.apply)
+        self._keeper = BrokerKeeper(testbed.broker, hands, testbed.hung, backoff)
+        self._supervisor = LoadSupervisor(testbed.load, check_freq, backoff)
         self._tell = tell
-        self._connections = testbed.connection.attempts_total if testbed.connection is not None else 0
+        self.trouble = ""
+        """What `look_after` found wrong last."""
 
     @property
     def in_force(self) -> KnobValues | None:
@@ -67,38 +72,51 @@ class Operations:
         return applied
 
     def restart_broker(self, why: str) -> Applied:
-        """Restarts the broker with the knobs in force.
+        """Restarts the broker with the knobs in force; one that was given up gets its chance again.
 
         Raises:
-            ApplyFailed: it does not come up any more.
+            ApplyFailed: it does not come up.
         """
+        self._keeper.begin_anew()
         applied = self.testbed.restart_broker()
         self._changed(applied, why)
         return applied
 
-    def revive_broker(self, reason: str = "") -> bool:
-        """Brings a dead broker back with the knobs that were in force; nothing happens while it lives.
+    def look_after(self) -> Care:
+        """Brings back broker and load, if one of them is gone or hangs and an attempt is due; never waits for the next one.
 
-        False: somebody stopped it on purpose, so that is left to them.
-
-        Raises:
-            ApplyFailed: it does not come up any more.
+        What is up, or about to be tried again, or left to somebody else. `trouble` says what is wrong.
         """
-        if self.testbed.broker.alive():
-            return True
-        reason = reason or self.testbed.broker.status().error or "the broker is gone"
-        try:
-            applied = self.testbed.revive_broker()
-        except BrokerStopped:
-            return False
-        except BrokerUnavailable:
-            return True  # the connection says so itself; it is tried again
-        except ApplyFailed as error:
-            self._tell(events.BrokerTrouble(time.time(), reason, error.log, False))
-            raise
-        self._tell(events.BrokerTrouble(time.time(), reason, "", True))
-        self._changed(applied, "brought back" if applied.how != "none" else "somebody else's new process, taken over")
-        return True
+        care = self.revive_broker()
+        if not care.up or self.agent_is_away():
+            return care
+        checked = self._supervisor.look()
+        self._tell_load(checked)
+        if checked.healthy or checked.care.up:
+            return Care.UP
+        self.trouble = checked.message or self.trouble
+        return checked.care
+
+    def begin_anew(self) -> None:
+        """What was given up is tried again: the operator wants it."""
+        self._keeper.begin_anew()
+        self._supervisor.begin_anew()
+
+    def revive_broker(self, reason: str = "") -> Care:
+        """Brings a broker back that is dead or hangs, if an attempt is due; nothing happens while it is well.
+
+        Args:
+            reason: what it died of, where that is known better.
+        """
+        report = self._keeper.look(reason)
+        if not report.care.up:
+            self.trouble = report.reason
+        if not report.news or report.care is Care.STOPPED:
+            return report.care
+        self._tell(events.BrokerTrouble(time.time(), report.reason, report.log, report.care is Care.BACK))
+        if report.applied is not None:
+            self._changed(report.applied, _how_back(report.applied))
+        return report.care
 
     def agent_is_away(self) -> bool:
         """Whether whoever has the broker cannot be reached: nothing can be asked, and nothing is known."""
@@ -106,32 +124,23 @@ class Operations:
         return connection is not None and not connection.state.usable
 
     def start_load(self) -> None:
-        """Starts the load; one that does not start is told, and tried again by `check_load`."""
-        try:
-            self.testbed.start_load()
-        except LoadError as error:
-            self._load_changed(f"the load does not start, and is tried again: {error}", "warning")
-        else:
-            self._load_changed("the load was started")
+        """Starts the load.
+
+        Raises:
+            LoadError: it does not start.
+        """
+        self.testbed.start_load()
+        self._load_changed("the load was started")
 
     def restart_load(self) -> None:
         """Ends the load's process and starts it again with its last configuration."""
-        self._load_changed(self._supervisor.restart().message)
+        self._tell_load(self._supervisor.restart())
 
     def check_load(self, step: int) -> None:
         """Lets the supervisor look after the load before trial `step`."""
-        if self._agent_was_away() and self.testbed.load.status().state in ("dead", "stopped"):
-            return self.restart_load()  # it has ended with the agent: no need to wait until a check is due
         report = self._supervisor.check(step)
-        if report is not None and report.message:
-            self._load_changed(report.message, "info" if report.healthy else "warning")
-        return None
-
-    def _agent_was_away(self) -> bool:
-        """Whether the connection was made anew since this was asked last."""
-        connection = self.testbed.connection
-        before, self._connections = self._connections, connection.attempts_total if connection is not None else 0
-        return before != self._connections
+        if report is not None:
+            self._tell_load(report)
 
     def follow_schedule(self) -> None:
         """Goes over to the profile that is due."""
@@ -146,3 +155,12 @@ class Operations:
 
     def _load_changed(self, message: str, level: Level = "info") -> None:
         self._tell(events.LoadChanged(time.time(), message, self.testbed.profile, self.load_restarts, level))
+
+    def _tell_load(self, checked: Checked) -> None:
+        if checked.message:
+            levels: dict[str, Level] = {"healthy": "info", "given up": "error"}
+            self._load_changed(checked.message, levels.get(checked.what, "warning"))
+
+
+def _how_back(applied: Applied) -> str:
+    return "brought back" if applied.how != "none" else "somebody else's new process, taken over"

@@ -18,6 +18,7 @@ from brokertuner_tui.env.outcome import Outcome, PhaseName, Verdict
 from brokertuner_tui.errors import ConnectionFailed, DiskFailed, TunerError
 from brokertuner_tui.knobs import codec, validation
 from brokertuner_tui.knobs.catalogue import KnobValues, changed
+from brokertuner_tui.process.backoff import Care
 from brokertuner_tui.tuning import commands, events
 from brokertuner_tui.tuning.confirm import Confirmation
 from brokertuner_tui.tuning.ending import Ending
@@ -68,6 +69,8 @@ class Run:
         self._remarked: set[str] = set()
         self._held = False
         """Paused by us, not by the operator: the store is full, or the broker was stopped."""
+        self._waits = False
+        """For the next attempt to bring back broker or load."""
         self._unkept: events.TrialFinished | None = None
         """Measured, and not durable yet: the store has no room; it is told when it is."""
         self.trials = 0
@@ -105,9 +108,7 @@ class Run:
                 self._hold(full, "there is room again")
             elif self._spent():
                 self._conclude()
-            elif not self._operations.revive_broker():
-                self._hold("somebody stopped the broker", "it runs again; restart it here to start it")
-            else:
+            elif self._is_ready():
                 stepping = self._state is State.STEPPING  # a step that is asked for in mid-trial means the next one
                 self._trial()
                 if stepping and self._state is State.STEPPING:
@@ -126,10 +127,10 @@ class Run:
 
     def _late(self) -> bool:
         """Whether a run that has to end in time has to end now."""
-        if self._tuning.max_seconds is None or not self.trials:
-            return False
+        if self._tuning.max_seconds is None or not (self.trials or self._held or self._waits):
+            return False  # one trial is always begun, unless nothing lets us
         # What is still to come after this trial, so that the whole run ends in time.
-        to_come = (1 + 2 * self._tuning.confirm_windows) * self._trial_seconds
+        to_come = (1 + 2 * self._tuning.confirm_windows) * self._trial_seconds if self.trials else 0.0
         return time.monotonic() - self._started + to_come > self._tuning.max_seconds
 
     def _idle(self) -> None:
@@ -137,10 +138,50 @@ class Run:
         try:
             self._waiting.append(self._inbox.get(timeout=_IDLE_S))
         except queue.Empty:
-            is_there = self._operations.revive_broker()
-            self._operations.follow_schedule()
-            if self._held and is_there and not self._recorder.is_full:
+            care = self._operations.look_after()
+            if care.up:
+                self._operations.follow_schedule()
+            elif care is Care.GIVEN_UP:
+                self._given_up()
+            if self._held and self._late():
+                self._held = False
+                self._conclude()
+            elif self._held and care.up and not self._recorder.is_full:
                 self._resume()
+
+    def _is_ready(self) -> bool:
+        """Whether broker and load are up; waits a moment for an attempt that is not due yet."""
+        care = self._operations.look_after()
+        self._waits = care is Care.WAITING
+        if self._waits:
+            self._listen(_AWAY_S)
+        elif care is Care.STOPPED:
+            self._hold("somebody stopped the broker", "it runs again; restart it here to start it")
+        elif care is Care.GIVEN_UP:
+            self._given_up()
+        return care.up
+
+    def _given_up(self) -> None:
+        """Broker or load does not come up: a person has to see to that.
+
+        Raises:
+            TunerError: nobody sits here.
+        """
+        if not self._keep_open:
+            raise TunerError(self._operations.trouble)
+        if self._state is not State.PAUSED:
+            self._held = True  # what somebody brings back is worked with again
+            self._enter(State.PAUSED, self._operations.trouble)
+
+    def _listen(self, seconds: float) -> bool:
+        """Waits; ends early when there is a command to be obeyed. Whether it was as long as was asked for."""
+        deadline = time.monotonic() + seconds
+        while not self._interrupted():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return True
+            time.sleep(min(left, _AWAY_S))
+        return False
 
     def _hold(self, reason: str, until: str) -> None:
         """No trial makes sense now: waits until one does, or until the operator decides otherwise."""
@@ -170,7 +211,6 @@ class Run:
 
     def _trial(self) -> None:
         number, began = self.trials + 1, time.perf_counter()
-        self._operations.revive_broker()
         self._operations.follow_schedule()
         self._operations.check_load(number)
         self._phase(PhaseName.PROPOSING)
@@ -181,6 +221,7 @@ class Run:
         floor = self._learner.floor(choice, self._testbed.profile)
         outcome = self._testbed.trial(choice.knobs, on_phase=self._phase, interrupted=self._interrupted, floor=floor)
         self._operations.revive_broker(outcome.reason)
+        outcome = self._excused(outcome)
         self._tell_remarks(outcome)
         outcome = replace(outcome, timings=replace(outcome.timings, propose_s=propose_s))
         self._learn_and_record(number, choice, outcome, before)
@@ -219,6 +260,12 @@ class Run:
             self._tell(event)
         else:
             self._unkept = event
+
+    def _excused(self, outcome: Outcome) -> Outcome:
+        """A broker whose config found no room on the disk has not refused it: that says nothing about the knobs."""
+        if outcome.verdict is not Verdict.FAILED or not (full := self._recorder.why_full):
+            return outcome
+        return replace(outcome, verdict=Verdict.INCONCLUSIVE, reason=f"{full}: {outcome.reason}")
 
     def _acknowledge(self) -> None:
         """Tells of a trial for which there was no room, once there was."""
@@ -307,6 +354,7 @@ class Run:
         if self._state not in (State.PAUSED, State.STEPPING):
             return
         self._held = False
+        self._operations.begin_anew()
         if isinstance(self._testbed.broker, Linked):
             self._testbed.broker.retry_connection()
         if self.trials >= self._budget:
@@ -357,8 +405,10 @@ class Run:
 
     def _measure(self, knobs: KnobValues) -> Outcome:
         self._await_agent()
-        self._operations.revive_broker()
-        self._operations.check_load(1)
+        while (care := self._operations.look_after()) is Care.WAITING and self._listen(_AWAY_S) and not self._late():
+            pass
+        if care is Care.GIVEN_UP and not self._keep_open:
+            raise TunerError(self._operations.trouble)
         return self._testbed.trial(knobs, on_phase=self._phase, interrupted=self._interrupted)
 
     def _checkpoint(self) -> None:

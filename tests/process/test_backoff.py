@@ -46,7 +46,7 @@ def test_waits_are_never_shorter_than_the_policy_and_never_longer_than_the_cap(
     backoff, clock = made(policy, [chance for _, chance in attempts])
     for in_a_row, (took_s, _) in enumerate(attempts, start=1):
         clock.now += took_s
-        backoff.failed() if in_a_row > 1 else (backoff.begin_anew(), backoff.failed())
+        backoff.failed()
         if backoff.given_up:
             assert backoff.due_in_s() == float("inf")
             return
