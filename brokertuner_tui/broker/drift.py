@@ -134,26 +134,32 @@ class ConfigWatch:
 
     Args:
         read: reads the config as it is on the disk, the knob file as any other.
+        conf: what it says now, if that was read otherwise.
 
     Raises:
         TunerError: the config cannot be read.
     """
 
-    def __init__(self, read: Callable[[], OperatorConf], knob_file: Path) -> None:
+    def __init__(self, read: Callable[[], OperatorConf], knob_file: Path, conf: OperatorConf | None = None) -> None:
         self._read = read
         self.knob_file = FileWatch(knob_file)
-        conf = read()
+        conf = conf or read()
         ours = os.path.realpath(knob_file)
         self._folders = conf.include_folders
         self._others = {path: FileWatch(path) for path in conf.files if os.path.realpath(path) != ours}
 
-    def renewed(self) -> ConfigWatch:
+    def renewed(self, conf: OperatorConf | None = None) -> ConfigWatch:
         """Another one, for what they hold now.
 
         Raises:
             TunerError: the config cannot be read.
         """
-        return ConfigWatch(self._read, self.knob_file.path)
+        return ConfigWatch(self._read, self.knob_file.path, conf)
+
+    def paths(self) -> list[Path]:
+        """Every file that is there, and the folders that are included."""
+        knob_file = [self.knob_file.path] if self.knob_file.path.exists() else []
+        return [*self._others, *self._folders, *knob_file]
 
     def on_disk(self, version: Version) -> dict[str, Value]:
         """What a restart would bring into force.

@@ -5,9 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from brokertuner_tui.broker.external_change import BrokerChange, How, NotKnown, NotUp
+from brokertuner_tui.broker.drift import DriftWatch
+from brokertuner_tui.broker.external_change import How, NotKnown, NotUp
 from brokertuner_tui.broker.external_checks import NotReady
+from brokertuner_tui.broker.external_drift import BrokerDrift
 from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerStatus
+from brokertuner_tui.broker.operator_conf import read_operator_conf
 from brokertuner_tui.broker.probe import Probe, ProbeError
 from brokertuner_tui.broker.service import Problem
 from brokertuner_tui.errors import TunerError, UsageError
@@ -20,7 +23,7 @@ __all__ = ["ExternalBroker", "NotKnown"]
 _LOOK_AGAIN_S = 0.3
 
 
-class ExternalBroker(BrokerChange):
+class ExternalBroker(BrokerDrift):
     """Changes and verifies a broker that somebody else owns. Methods are called by one thread, `status` by any.
 
     Nothing is touched before `start` has checked everything, and the operator's own knob file is kept before the first write.
@@ -80,6 +83,9 @@ class ExternalBroker(BrokerChange):
         try:
             facts.knob_file.keep_original()
             self._log = self.service.log(facts.conf)
+            self._watch = DriftWatch(
+                lambda: read_operator_conf(facts.conf.main, here=self.service.path_here), facts.knob_file.path, self._log
+            )
             self._adopt(self._look())
             self._status = BrokerStatus(
                 "listening", self.host, self.port, self._pid, self._created_at, self.version, 0, None, None
@@ -105,11 +111,13 @@ class ExternalBroker(BrokerChange):
         Raises:
             UsageError: a value is not legal; nothing was touched.
             BrokerStopped: somebody stopped it on purpose; nothing was touched.
+            BrokerDrifted: its config is not as it was left; nothing was touched.
             ApplyFailed: they did not come into force; the last good knobs were put back (see `restored`).
             TunerError: the broker was never started.
         """
         legal = check_all(knobs)
         before = self._started()
+        self._refuse_drift()
         how: How = "restart"
         if self.alive():
             if self._status.knobs is not None:
@@ -122,10 +130,12 @@ class ExternalBroker(BrokerChange):
         """Restarts with the knobs in force, and verifies (also one that somebody stopped: whoever calls this wants it).
 
         Raises:
+            BrokerDrifted: its config is not as it was left; nothing was touched.
             ApplyFailed: it did not come up.
             TunerError: it was never started.
         """
         good = self._started()
+        self._refuse_drift()
         try:
             return self._bring("restart", good, ())
         except NotUp as failure:
@@ -140,10 +150,12 @@ class ExternalBroker(BrokerChange):
 
         Raises:
             BrokerStopped: somebody stopped it on purpose.
+            BrokerDrifted: its config is not as it was left; nothing was touched.
             ApplyFailed: it did not come up.
             TunerError: it was never started.
         """
         good = self._started()
+        self._refuse_drift()
         old = self._process.pid if self._process else None
         deadline = time.monotonic() + self._restart_stable_s
         while True:
@@ -157,9 +169,13 @@ class ExternalBroker(BrokerChange):
         self._adopt(look)
         self._status = replace(self._status, restarts=self._status.restarts + is_new)
         try:
-            return replace(self._bring("none", good, ()), old_pid=old)
+            applied = replace(self._bring("none", good, ()), old_pid=old)
         except NotUp:
+            self._refuse_limits()
             return self.restart()
+        if is_new:
+            self._started_watch().reloads.settle()
+        return applied
 
     def alive(self) -> bool:
         """Whether the process that was verified last still runs; somebody else's restart counts as its end (see `revive`)."""
@@ -188,9 +204,9 @@ class ExternalBroker(BrokerChange):
         """Lets go: the broker goes on with what is in force. May be called again."""
         if self._facts is not None:
             self._facts.knob_file.unlock()
-        self._good = self._process = None
+        self._good = self._process = self._watch = None
         self._gone = ""
-        self._status = replace(self._status, state="stopped", pid=None, started_at=None, knobs=None, error="")
+        self._status = replace(self._status, state="stopped", pid=None, started_at=None, knobs=None, error="", drift=())
 
     def restore(self) -> Applied:
         """Puts back what was there before the tuner first wrote, and sees to it that it is in force.

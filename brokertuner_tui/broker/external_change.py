@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from brokertuner_tui.broker.drift import DriftWatch
 from brokertuner_tui.broker.external_checks import Facts, find_facts
 from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerStatus, BrokerStopped, BrokerUnavailable
 from brokertuner_tui.broker.knob_file import KnobFile
@@ -106,6 +107,7 @@ class BrokerChange:
         self._process: WatchedProcess | None = None
         self._good: dict[str, Value] | None = None
         """Verified last; what a failed change goes back to."""
+        self._watch: DriftWatch | None = None
         self._looked_at = 0.0
         self._gone = ""
         self._status = BrokerStatus("stopped", "", 0, None, None, None, 0, None, None)
@@ -241,8 +243,11 @@ class BrokerChange:
         """The least that brings `knobs` into force and can be seen to have done so."""
         if not changed(before, knobs):
             return "none"
-        told = self._log is not None and self.facts.conf.tells_of_reloads() and self.service.can_reload()
-        return "reload" if told and not needs_restart(before, knobs) else "restart"
+        return "reload" if self._sees_reloads() and not needs_restart(before, knobs) else "restart"
+
+    def _sees_reloads(self) -> bool:
+        """Whether it can be told to read its config again, and says that it does."""
+        return self._log is not None and self.facts.conf.tells_of_reloads() and self.service.can_reload()
 
     def _change(self, how: How, knobs: dict[str, Value], names: tuple[str, ...]) -> Applied:
         """`_bring`, and back to what was there if that fails."""
@@ -260,11 +265,25 @@ class BrokerChange:
         untouched = not touched and self._lives()
         try:
             how: How = "none" if untouched else "restart"
-            restored = self._bring(how, good, (), write=lambda: self.knob_file.put_snapshot(snapshot))
+            restored = self._bring(how, good, (), write=lambda: self._put_snapshot(snapshot))
         except NotUp as failure:
             self._failed(failure.why)
             return None, f"what was in force before could not be put back: {failure.why}"
         return restored, "the knobs before are still in force" if untouched else "the knobs before are back in force"
+
+    def _write(self, knobs: KnobValues) -> None:
+        watched = self._watch.config.knob_file if self._watch else None
+        self.knob_file.write(knobs, watched.writing if watched else lambda _: None)
+        if watched:
+            watched.wrote()
+
+    def _put_snapshot(self, content: bytes | None) -> None:
+        watched = self._watch.config.knob_file if self._watch else None
+        if watched:
+            watched.writing(content)
+        self.knob_file.put_snapshot(content)
+        if watched:
+            watched.wrote()
 
     def _bring(
         self, how: How, knobs: dict[str, Value], names: tuple[str, ...], *, write: Callable[[], None] | None = None
@@ -278,7 +297,7 @@ class BrokerChange:
         old = self._process.identity if self._process else None
         if how != "none":
             try:
-                (write or (lambda: self.knob_file.write(knobs)))()
+                (write or (lambda: self._write(knobs)))()
             except OSError as error:
                 raise NotUp(f"{self.knob_file.path} cannot be written: {error.strerror}", "", touched=False) from None
         written = time.perf_counter()
@@ -302,6 +321,8 @@ class BrokerChange:
             self._take_new_process(witness)
         elif how == "reload":
             self._set(state="reloading")
+            if self._watch:
+                self._watch.reloads.reloading()
             self.service.reload(self._reload_stable_s)
         return time.perf_counter()
 
@@ -375,6 +396,8 @@ class BrokerChange:
         )
         self._good = knobs
         self._gone = ""
+        if self._watch:
+            self._watch.verified(how)
         self._set(
             state="listening",
             knobs=knobs,

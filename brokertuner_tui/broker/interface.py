@@ -43,8 +43,9 @@ class Difference:
     theirs: str
 
     def __str__(self) -> str:
-        what = {"knob": self.name, "file": self.name}.get(self.what, self.what)
-        return f"{what}: {self.ours} -> {self.theirs}"
+        if self.what == "reload":
+            return self.theirs
+        return f"{self.name}{': ' if self.name else ''}{self.ours} -> {self.theirs}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import os
 import pwd
 import stat
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -204,8 +205,11 @@ class KnobFile:
         except (OSError, ValueError) as error:
             raise TunerError(f"what was kept of {self.path} in {self.kept} cannot be read: {error}") from None
 
-    def write(self, knobs: KnobValues) -> None:
+    def write(self, knobs: KnobValues, announce: Callable[[bytes], None] = lambda _: None) -> None:
         """Replaces the file.
+
+        Args:
+            announce: told the new content right before it is written.
 
         Raises:
             UsageError: a value is not legal.
@@ -222,7 +226,9 @@ class KnobFile:
         with contextlib.suppress(OSError):
             told = self.path.stat()
             mode, owner = stat.S_IMODE(told.st_mode) | stat.S_IRUSR | stat.S_IROTH, (told.st_uid, told.st_gid)
-        replace_file(self.path, header + _SUM + _sum(body) + b"\n" + body, mode=mode, owner=owner)
+        content = header + _SUM + _sum(body) + b"\n" + body
+        announce(content)
+        replace_file(self.path, content, mode=mode, owner=owner)
 
     def put_back(self, original: Original) -> None:
         """Puts the operator's own back, byte for byte.
