@@ -15,15 +15,18 @@ import psutil
 
 from tests.cli.program import command, environment
 
+Wrap = Callable[[Sequence[str]], list[str]]
+"""Makes the command that runs a command in some way."""
+
 
 class Running:
     """A running program whose stdout is JSON lines; stderr goes into a file."""
 
-    def __init__(self, home: Path, arguments: Sequence[str]) -> None:
+    def __init__(self, home: Path, arguments: Sequence[str], wrap: Wrap = list) -> None:
         self._errors = home / "stderr.txt"
         with open(self._errors, "w") as errors:
             self.process = subprocess.Popen(
-                command(*arguments),
+                wrap(command(*arguments)),
                 cwd=home,
                 env=environment(home),
                 stdin=subprocess.DEVNULL,
@@ -102,9 +105,9 @@ def _runs(process: psutil.Process) -> bool:
 
 
 @contextmanager
-def running(home: Path, *arguments: str) -> Iterator[Running]:
+def running(home: Path, *arguments: str, wrap: Wrap = list) -> Iterator[Running]:
     """The program, ended at the latest with the block."""
-    program = Running(home, arguments)
+    program = Running(home, arguments, wrap)
     try:
         yield program
     finally:
