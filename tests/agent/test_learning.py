@@ -88,7 +88,7 @@ def test_tunes_a_toy_broker(workload: str, version: Version) -> None:
 
 def _proposals(exploration: float, trials: int = 30) -> list[Proposal]:
     toy, preset = ToyBroker(PROFILES["fanout"], (2, 0, 21), 0), SloPreset()
-    config = replace(config_for("slo", exploration=exploration), max_update_s=UNHURRIED)
+    config = replace(config_for("slo", exploration=exploration), enough=None, max_update_s=UNHURRIED)
     agent = DDPG(len(preset.observation_names), ACTIONS, config, seed=0)
     knobs, made = defaults((2, 0, 21)), list[Proposal]()
     seen = preset.observe(toy.trial(knobs))
