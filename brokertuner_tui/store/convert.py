@@ -9,10 +9,20 @@ from typing import Any, cast
 
 from brokertuner_tui.broker.interface import Applied
 from brokertuner_tui.env.outcome import Timings, Usage
-from brokertuner_tui.knobs.catalogue import Version
+from brokertuner_tui.knobs.catalogue import Value, Version
 from brokertuner_tui.store.owner import Owner
 from brokertuner_tui.store.plain import revive, to_plain
-from brokertuner_tui.store.rows import ENDED, INTERRUPTED, ConfirmationRow, RunInfo, RunRow, TrialRow, Which
+from brokertuner_tui.store.rows import (
+    ENDED,
+    BrokerIdentity,
+    ConfirmationRow,
+    LoadIdentity,
+    RunInfo,
+    RunRow,
+    RunState,
+    TrialRow,
+    Which,
+)
 from brokertuner_tui.telemetry.sample import Sample
 from brokertuner_tui.tuning.events import AgentState, Confirmed, Measured, RunFinished, TrialFinished
 from brokertuner_tui.workload.live.figures import LiveFigures
@@ -26,7 +36,13 @@ def run_columns(info: RunInfo) -> Columns:
     return cast(Columns, to_plain(info))  # they have the fields' names
 
 
-def trial_columns(run: str, event: TrialFinished, broker_restarts: int, workload_restarts: int) -> Columns:
+def trial_columns(
+    run: str,
+    event: TrialFinished,
+    broker_restarts: int,
+    workload_restarts: int,
+    pinned: Mapping[str, Value] | None = None,
+) -> Columns:
     """A row of `trials`."""
     outcome = event.outcome
     return {
@@ -39,6 +55,7 @@ def trial_columns(run: str, event: TrialFinished, broker_restarts: int, workload
         "knobs": to_plain(outcome.knobs),
         "changed": list(event.changed),
         "action": to_plain(event.action),
+        "pinned": None if pinned is None else to_plain(dict(pinned)),
         "observation": to_plain(event.observation),
         "next_observation": to_plain(event.next_observation),
         "reward": _or_none(event.reward),
@@ -76,7 +93,7 @@ def confirmation_columns(event: Confirmed) -> Columns:
 def finish_columns(event: RunFinished) -> Columns:
     """The columns of `runs` that are known at the end. What was confirmed before stays where `event` has none."""
     columns: Columns = {
-        "state": str(event.state),
+        "state": str(RunState.of(event.state)),
         "reason": event.reason,
         "ended_at": event.at,
         "seconds": event.seconds,
@@ -92,9 +109,10 @@ def finish_columns(event: RunFinished) -> Columns:
 def run_row(row: Mapping[str, Any]) -> RunRow:
     """A run; one that has not ended although its process is gone is `interrupted`."""
     owner = revive(Owner, row["owner"])
-    state, reason = row["state"], row["reason"]
+    # A write that waited in a spool may be older than the words of today.
+    state, reason = RunState.of(row["state"]), row["reason"]
     if state not in ENDED and not owner.alive():  # of one on another machine only the next writer can tell
-        state, reason = INTERRUPTED, reason or "the process that ran it is gone"
+        state, reason = RunState.INTERRUPTED, reason or "the process that ran it is gone"
     info = RunInfo(
         preset=row["preset"],
         workload=row["workload"],
@@ -109,6 +127,7 @@ def run_row(row: Mapping[str, Any]) -> RunRow:
         mosquitto_path=row["mosquitto_path"],
         mosquitto_version=_version(row["mosquitto_version"]),
         pinned=row["pinned"],
+        mode=row["mode"],
     )
     low, high = row["ratio"] or (None, None)
     return RunRow(
@@ -131,6 +150,9 @@ def run_row(row: Mapping[str, Any]) -> RunRow:
         better=row["better"],
         left=row["left_in_force"],
         conf_path=row["conf_path"],
+        broker=None if row["broker"] is None else revive(BrokerIdentity, row["broker"]),
+        load=None if row["load"] is None else revive(LoadIdentity, row["load"]),
+        resumed=row["resumed"],
     )
 
 
@@ -147,6 +169,7 @@ def trial_row(row: Mapping[str, Any]) -> TrialRow:
         knobs=row["knobs"],
         changed=tuple(row["changed"]),
         action=_numbers(row["action"]),
+        pinned=row["pinned"],
         observation=_numbers(row["observation"]),
         next_observation=_numbers(row["next_observation"]),
         reward=row["reward"],

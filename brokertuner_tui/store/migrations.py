@@ -16,7 +16,24 @@ from brokertuner_tui.store.errors import StoreError
 
 Step = Callable[[Connection], None]
 
-STEPS: MappingProxyType[int, Step] = MappingProxyType({})
+
+def _to_2(connection: Connection) -> None:
+    """The states of runs in words of their own, who is to be ended with a run, what was pinned in a trial."""
+    for column in (
+        "broker JSON",
+        "load JSON",
+        "mode VARCHAR(20) DEFAULT 'guarded' NOT NULL",
+        "resumed INTEGER DEFAULT 0 NOT NULL",
+    ):
+        connection.execute(text(f"ALTER TABLE runs ADD COLUMN {column}"))
+    connection.execute(text("ALTER TABLE trials ADD COLUMN pinned JSON"))
+    connection.execute(text("UPDATE runs SET state = 'created' WHERE state = 'starting'"))
+    connection.execute(
+        text("UPDATE runs SET state = 'running' WHERE state IN ('tuning', 'stepping', 'confirming', 'stopping')")
+    )
+
+
+STEPS: MappingProxyType[int, Step] = MappingProxyType({2: _to_2})
 """By the version that a step makes. Both databases undo it whole if it fails: their DDL is part of the transaction."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Literal
 
 from brokertuner_tui.broker.interface import Applied
@@ -13,10 +14,61 @@ from brokertuner_tui.store.owner import Owner
 from brokertuner_tui.tuning.events import AgentState, Measured
 from brokertuner_tui.workload.window import Window
 
-INTERRUPTED = "interrupted"
-"""The state of a run whose process is gone although it had not ended; the others are `tuning.events.State`'s."""
 Which = Literal["default", "best"]
-ENDED = ("completed", "cancelled", "failed", INTERRUPTED)
+
+
+class RunState(StrEnum):
+    """Where a run stands, as its record says."""
+
+    CREATED = "created"
+    """It has its record; the broker is being started."""
+    RUNNING = "running"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+    """Its process is gone although it had not ended."""
+
+    @classmethod
+    def of(cls, word: str) -> RunState:
+        """From a session's word (`tuning.events.State`), or one of these."""
+        return cls(_OF_SESSION.get(str(word), str(word)))
+
+
+_OF_SESSION = {
+    "starting": "created",
+    "tuning": "running",
+    "stepping": "running",
+    "confirming": "running",
+    "stopping": "running",
+}
+INTERRUPTED = RunState.INTERRUPTED
+ENDED = (RunState.COMPLETED, RunState.CANCELLED, RunState.FAILED, RunState.INTERRUPTED)
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerIdentity:
+    """The broker's process, and where it is."""
+
+    pid: int | None = None
+    created_at: float | None = None
+    """Seconds since the epoch."""
+    host: str = ""
+    port: int = 0
+    place: str = ""
+    """The folder of a broker of ours, the knob file of another, the agent's URL."""
+    ours: bool = False
+    """Whether it is to end with its run."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadIdentity:
+    """The load's process, which ends with its run."""
+
+    pid: int | None = None
+    created_at: float | None = None
+    """Seconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +93,8 @@ class RunInfo:
     phases: tuple[Mapping[str, Any], ...] = ()
     """`{"profile": {...}, "seconds": ...}` each, where the workload has several."""
     owner: Owner = field(default_factory=Owner.this_process)
+    """Who runs it; of a resumed run, who does now."""
+    mode: str = "guarded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +102,7 @@ class RunRow:
     """A run as it is in the store; what is measured at the end is None before that."""
 
     id: str
-    state: str
-    """A `tuning.events.State`, or `interrupted`: its process is gone."""
+    state: RunState
     reason: str
     info: RunInfo
     ended_at: float | None
@@ -68,6 +121,10 @@ class RunRow:
     """Whether the confirming windows show best above default beyond doubt."""
     left: str | None
     conf_path: str | None
+    broker: BrokerIdentity | None = None
+    load: LoadIdentity | None = None
+    resumed: int = 0
+    """How often."""
 
     @property
     def running(self) -> bool:
@@ -88,6 +145,8 @@ class TrialRow:
     knobs: Mapping[str, Value]
     changed: tuple[str, ...]
     action: tuple[float, ...]
+    pinned: Mapping[str, Value] | None
+    """What the agent had to leave alone; None in trials that are older than schema version 2."""
     observation: tuple[float, ...]
     next_observation: tuple[float, ...]
     reward: float | None

@@ -17,7 +17,7 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = 1
+VERSION = 2
 APPLICATION = "brokertuner-tui"
 
 metadata = MetaData()
@@ -47,6 +47,11 @@ runs = Table(
     Column("started_at", Double, nullable=False, index=True),
     Column("ended_at", Double),
     Column("owner", _json, nullable=False),
+    # Who is to be ended when the owner is gone: the broker (if it is ours), and the load.
+    Column("broker", _json),
+    Column("load", _json),
+    Column("mode", String(20), nullable=False, server_default="guarded"),
+    Column("resumed", Integer, nullable=False, server_default="0"),
     Column("broker_kind", String(40), nullable=False),
     Column("mosquitto_path", Text, nullable=False),
     Column("mosquitto_version", _json, nullable=False),
@@ -77,6 +82,7 @@ trials = Table(
     Column("knobs", _json, nullable=False),
     Column("changed", _json, nullable=False),
     Column("action", _json, nullable=False),
+    Column("pinned", _json),
     Column("observation", _json, nullable=False),
     Column("next_observation", _json, nullable=False),
     Column("reward", Double),

@@ -19,8 +19,8 @@ from brokertuner_tui.store import convert, opening, plain, schema
 from brokertuner_tui.store.change import Change
 from brokertuner_tui.store.errors import NoSuchRun, StoreAway, StoreError
 from brokertuner_tui.store.opening import OnDead, Opened, Pause
-from brokertuner_tui.store.place import FILE_NAME, Server
 from brokertuner_tui.store.owner import Owner
+from brokertuner_tui.store.place import FILE_NAME, Server
 from brokertuner_tui.store.rows import (
     ENDED,
     BrokerIdentity,

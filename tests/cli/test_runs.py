@@ -120,7 +120,7 @@ def test_while_a_session_writes(tmp_path: Path) -> None:
         store.set_state(number, State.TUNING)
         store.record_trial(number, made.trial(1), broker_restarts=0, workload_restarts=0)
         (entry,) = json.loads(run(tmp_path, "runs", "list", "--json", "--save-dir", "s").stdout)
-        assert (entry["run"], entry["state"], entry["trials"]) == (number, "tuning", 1)
+        assert (entry["run"], entry["state"], entry["trials"]) == (number, "running", 1)
         store.record_trial(number, made.trial(2), broker_restarts=0, workload_restarts=0)
         data = json.loads(run(tmp_path, "runs", "show", "last", "--json", "--save-dir", "s").stdout)
         assert len(data["trial_list"]) == 2

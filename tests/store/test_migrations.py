@@ -10,13 +10,14 @@ from types import MappingProxyType
 import pytest
 from sqlalchemy import Connection, text
 
-from brokertuner_tui.store import migrations, schema
+from brokertuner_tui.store import migrations, opening, postgres, schema
 from brokertuner_tui.store.errors import StoreError
+from brokertuner_tui.store.rows import BrokerIdentity, LoadIdentity
 from brokertuner_tui.store.store import Store
 from tests.store import made
-from tests.store.conftest import Place
+from tests.store.conftest import Place, server
 
-VERSION_1 = Path(__file__).with_name("version_1.sql")
+VERSION_1, VERSION_2 = (Path(__file__).with_name(f"version_{number}.sql") for number in (1, 2))
 
 
 def _add_note(connection: Connection) -> None:
@@ -31,7 +32,7 @@ def _fail(connection: Connection) -> None:
 
 @pytest.fixture
 def old(place: Place) -> Place:
-    """A store with a run."""
+    """A store with a run, of today's version (2)."""
     with place.open() as store:
         run = store.create_run(made.run_info())
         store.record_trial(run, made.trial(1), broker_restarts=0, workload_restarts=0)
@@ -55,8 +56,8 @@ def test_every_step_runs_once_and_in_order(old: Place, monkeypatch: pytest.Monke
 
     with old.open(read_only=True) as store:
         assert store.run("last").trials == 1
-    _version(monkeypatch, {2: _add_note, 3: add_more})
-    with pytest.raises(StoreError, match="store version 1"):
+    _version(monkeypatch, {3: _add_note, 4: add_more})
+    with pytest.raises(StoreError, match="store version 2"):
         old.open(read_only=True)
     assert _notes(old) == ["from slo, and more"]
     assert _notes(old) == ["from slo, and more"]
@@ -64,7 +65,7 @@ def test_every_step_runs_once_and_in_order(old: Place, monkeypatch: pytest.Monke
         assert store.run("last").trials == 1
 
 
-@pytest.mark.parametrize("steps", [{2: _add_note, 3: _fail}, {3: _add_note}])
+@pytest.mark.parametrize("steps", [{3: _add_note, 4: _fail}, {4: _add_note}])
 def test_a_step_that_fails_leaves_the_store_as_it_was(
     old: Place, steps: dict[int, migrations.Step], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,8 +77,8 @@ def test_a_step_that_fails_leaves_the_store_as_it_was(
     with old.open() as store:
         assert store.run("last").trials == 1
         with store._engine.connect() as connection:
-            assert connection.scalar(text("SELECT version FROM schema_version")) == 1
-    _version(monkeypatch, {2: _add_note})  # its column is not there yet
+            assert connection.scalar(text("SELECT version FROM schema_version")) == 2
+    _version(monkeypatch, {3: _add_note})  # its column is not there yet
     assert _notes(old) == ["from slo"]
 
 
@@ -85,22 +86,20 @@ def test_a_file_is_copied_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     path = tmp_path / "store.db"
     with Store.open(path) as store:
         run = store.create_run(made.run_info())
-    _version(monkeypatch, {2: _add_note})
+    _version(monkeypatch, {3: _add_note})
     Store.open(path).close()
-    copy = tmp_path / "store.db.v1"
+    copy = tmp_path / "store.db.v2"
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
-    monkeypatch.setattr(schema, "VERSION", 1)
+    monkeypatch.setattr(schema, "VERSION", 2)
     with Store.open(copy, read_only=True) as store:
         assert store.run("last").id == run
-    assert not (tmp_path / "store.db.v1.part").exists()
+    assert not (tmp_path / "store.db.v2.part").exists()
 
 
 def test_a_file_that_version_1_made_can_be_used(tmp_path: Path) -> None:
     """`version_1.sql` is what the first release wrote; every later one has to read it."""
     path = tmp_path / "store.db"
-    with sqlite3.connect(path) as connection:
-        connection.executescript(VERSION_1.read_text())
-    connection.close()
+    _make(path, VERSION_1)
     with Store.open(path) as store:
         row = store.run("last")
         assert (row.id, row.state, row.trials, row.best_knobs) == ("20261121-010000-abc", "completed", 1, made.BEST_KNOBS)
@@ -114,23 +113,85 @@ def test_a_file_that_version_1_made_can_be_used(tmp_path: Path) -> None:
     connection.close()
 
 
-def test_version_1_is_what_the_tables_were(tmp_path: Path) -> None:
-    """A table that changes needs a new version; with that, this test goes."""
-    assert schema.VERSION == 1
+@pytest.mark.parametrize(
+    ("then", "now"),
+    [("starting", "created"), ("tuning", "running"), ("stepping", "running"), ("paused", "paused"), ("confirming", "running")],
+)
+def test_the_words_of_version_1_for_a_run_become_those_of_today(
+    then: str, now: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "store.db"
+    _make(path, VERSION_1)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE runs SET state = ?", (then,))
+    connection.close()
+    monkeypatch.setattr(opening, "_mark_interrupted", lambda *_, **__: None)
+    with Store.open(path) as store:
+        with store._engine.connect() as connected:
+            assert connected.scalar(text("SELECT state FROM runs")) == now
+        row = store.run("last")
+        assert (row.state, row.resumed, row.info.mode, row.broker, row.load) == ("interrupted", 0, "guarded", None, None)
+        assert store.trials(row.id)[0].pinned is None
+
+
+def test_a_server_is_migrated_as_a_file_is(database: str, tmp_path: Path) -> None:
+    place = server(database, tmp_path)
+    Store.open(place).close()
+    engine = postgres.open_engine(place)
+    with engine.begin() as connection:  # what version 1 did not have
+        for column in ("broker", "load", "mode", "resumed"):
+            connection.execute(text(f"ALTER TABLE runs DROP COLUMN {column}"))
+        connection.execute(text("ALTER TABLE trials DROP COLUMN pinned"))
+        connection.execute(text("UPDATE schema_version SET version = 1"))
+    engine.dispose()
+    with Store.open(place) as store:
+        run = store.create_run(made.run_info(mode="autonomous"))
+        store.record_trial(run, made.trial(1), broker_restarts=0, workload_restarts=0, pinned={"persistence": True})
+        assert (store.run(run).info.mode, store.run(run).resumed) == ("autonomous", 0)
+        assert store.trials(run)[0].pinned == {"persistence": True}
+
+
+def test_a_file_that_version_2_made_can_be_used(tmp_path: Path) -> None:
+    """`version_2.sql` is what this version wrote; every later one has to read it."""
+    path = tmp_path / "store.db"
+    _make(path, VERSION_2)
+    with Store.open(path) as store:
+        done, dead = store.run("20261121-010000-abc"), store.run("20261121-020000-def")
+        assert (done.state, done.trials, done.best_knobs, done.resumed) == ("completed", 1, made.BEST_KNOBS, 0)
+        assert (dead.state, dead.info.mode, dead.resumed) == ("interrupted", "recommend", 1)
+        assert dead.broker == BrokerIdentity(4242, 1795226400.0, "127.0.0.1", 1883, "runs/20261121-020000-def/broker", True)
+        assert dead.load == LoadIdentity(4300, 1795226401.0)
+        assert store.trials(dead.id)[0].pinned == {"persistence": False}
+
+
+def test_every_way_to_todays_tables_ends_at_the_same_ones(tmp_path: Path) -> None:
+    """A table that changes needs a new version, a step to it, and a fixture of it."""
+    assert schema.VERSION == 2
     found = []
-    for name, script in (("old.db", VERSION_1.read_text()), ("new.db", "")):
+    for name, script in (("new.db", None), ("one.db", VERSION_1), ("two.db", VERSION_2)):
         path = tmp_path / name
-        with sqlite3.connect(path) as connection:
-            connection.executescript(script)
-        connection.close()
+        if script is not None:
+            _make(path, script)
         Store.open(path).close()
         with sqlite3.connect(path) as connection:
+            names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
             found.append(
-                [
-                    " ".join(row[0].split())
-                    for row in connection.execute("SELECT sql FROM sqlite_master ORDER BY name")
-                    if row[0]
-                ]
+                {
+                    table: {
+                        row[1:]
+                        for row in connection.execute(
+                            f"SELECT 0, name, type, \"notnull\", pk FROM pragma_table_info('{table}')"
+                        )
+                    }
+                    for table in names
+                }
             )
         connection.close()
-    assert found[0] == found[1]
+    assert found[0] == found[1] == found[2]
+    assert ("broker", "JSON", 0, 0) in found[0]["runs"]
+
+
+def _make(path: Path, script: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.executescript(script.read_text())
+    connection.close()

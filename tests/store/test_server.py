@@ -195,7 +195,7 @@ def test_another_session_is_named(at_server: Server, tmp_path: Path) -> None:
         assert ended.stdout.count("\n") == 1
         with pytest.raises(StoreError, match="another session"):
             Store.open(at_server)  # the same folder, too
-        assert store.run(run).state == "starting"
+        assert store.run(run).state == "created"
     Store.open(other).close()
 
 
@@ -204,7 +204,7 @@ def test_the_lock_is_taken_again_after_a_cut(at_server: Server, postgres: Postgr
     with Store.open(at_server, tell=told) as store:
         run = store.create_run(made.run_info())
         store.set_state(run, State.TUNING)
-        assert store.run(run).state == "tuning"
+        assert store.run(run).state == "running"
         postgres.end_connections(at_server.url)
         _record(store, run, range(1, 3))
         until(lambda: told.has("is back after"), "it is back")
@@ -219,7 +219,7 @@ def test_a_session_that_took_over_is_waited_for(at_server: Server, postgres: Pos
     with Store.open(at_server, tell=told) as store:
         run = store.create_run(made.run_info())
         store.set_state(run, State.TUNING)
-        assert store.run(run).state == "tuning"
+        assert store.run(run).state == "running"
         with postgres.connect(at_server.url) as other:
             waits = threading.Thread(target=other.execute, args=(f"SELECT {key}",))
             waits.start()
@@ -232,7 +232,7 @@ def test_a_session_that_took_over_is_waited_for(at_server: Server, postgres: Pos
             until(lambda: told.has("kept on this machine for now: another session"), "it is said")
             assert _numbers(at_server.url, postgres) == []
         until(lambda: _numbers(at_server.url, postgres) == [1, 2, 3], "the trials are there")
-        assert store.run(run).state == "tuning"
+        assert store.run(run).state == "running"
 
 
 def test_runs_of_another_host(at_server: Server) -> None:
@@ -246,10 +246,10 @@ def test_runs_of_another_host(at_server: Server) -> None:
             store.set_state(run, State.TUNING)
         with Store.open(at_server, read_only=True) as reader:
             store.runs()
-            assert {row.id: row.state for row in reader.runs()} == {far: "tuning", gone: "interrupted", mine: "tuning"}
+            assert {row.id: row.state for row in reader.runs()} == {far: "running", gone: "interrupted", mine: "running"}
     with Store.open(at_server) as store:  # now nobody else can be writing
         assert "far-away" in store.run(far).reason
-        assert {row.id: row.state for row in store.runs()} == {far: "interrupted", gone: "interrupted", mine: "tuning"}
+        assert {row.id: row.state for row in store.runs()} == {far: "interrupted", gone: "interrupted", mine: "running"}
 
 
 def test_a_write_that_is_refused_is_kept_aside_and_said(at_server: Server, postgres: Postgres) -> None:
