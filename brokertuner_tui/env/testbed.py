@@ -72,6 +72,7 @@ class Testbed:
         self.broker: Broker = broker or make_broker(settings.broker, folder / "broker")
         """Nothing is started before `open`."""
         self.load: Load = _make_load(settings, folder, self.broker, workload, lambda: self.sampler.read_sys())
+        self._watch_sys: Callable[[ConnectionStatus], None] | None = None
         self._load_at: Endpoint | None = None
         """Where the load was sent."""
         self._load_looked_at = 0.0
@@ -106,6 +107,16 @@ class Testbed:
         """How the connection to whoever has the broker is; None where the broker is ours to touch."""
         return self.broker.connection if isinstance(self.broker, Linked) else None
 
+    def watch_connections(self, callback: Callable[[str, ConnectionStatus], None]) -> None:
+        """Calls `callback` with a name (`Sample.connections`) at every change of state of a connection, from any thread.
+
+        It must be quick. To be called before `open`.
+        """
+        if isinstance(self.broker, Linked):
+            self.broker.watch_connection(lambda status: callback("agent", status))
+        self.heartbeat.watch(lambda status: callback("heartbeat", status))
+        self._watch_sys = lambda status: callback("$SYS", status)
+
     def open(self, knobs: KnobValues | None = None) -> Applied:
         """Starts the broker with its baseline, `knobs` (some or all) put in, and the telemetry.
 
@@ -114,7 +125,9 @@ class Testbed:
         """
         (self._folder / "load").mkdir(parents=True, exist_ok=True, mode=0o700)
         applied = self.broker.start({**self.defaults, **(knobs or {})})
-        self._sampler = Sampler(self.broker, self.load, POLICIES[self._settings.broker.connection], self.heartbeat)
+        self._sampler = Sampler(
+            self.broker, self.load, POLICIES[self._settings.broker.connection], self.heartbeat, watcher=self._watch_sys
+        )
         self._sampler.start()
         if self._settings.load.side == "here":
             self.heartbeat.start()

@@ -71,6 +71,7 @@ class Heartbeat:
         endpoint: where the broker is now; asked again and again: when it moves, the connection moves with it.
         evidence: changes whenever the broker does something for somebody else (such as messages delivered so far): a broker
             that delivers does not hang.
+        publishes: whether a question is a message, too, and not a PINGREQ alone.
         hung_s: how long a silence has to be, and never shorter than the policy's patience with a connection.
     """
 
@@ -81,10 +82,12 @@ class Heartbeat:
         *,
         name: str = "heartbeat",
         evidence: Callable[[], object] = lambda: None,
+        publishes: bool = True,
         hung_s: float = _HUNG_AT_LEAST_S,
     ) -> None:
         self._endpoint, self._policy, self._evidence = endpoint, policy, evidence
         self._hung_s = max(hung_s, policy.heartbeat_timeout_s)
+        self._publishes = publishes
         self._tracker = ConnectionTracker(policy, name)
         self._kept = KeptUp(self._tracker, self._attempt, self._wake)
         self._connection: Connection | None = None
@@ -102,6 +105,11 @@ class Heartbeat:
     def stop(self) -> None:
         """Leaves the broker, ends the thread. May be called again."""
         self._kept.stop()
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started, and not stopped."""
+        return self._kept.running
 
     def status(self) -> ConnectionStatus:
         """How the connection is."""
@@ -169,7 +177,7 @@ class Heartbeat:
 
     def _converse(self, connection: Connection, endpoint: Endpoint, deadline: float) -> None:
         """From the CONNECT until the connection is over, or is no longer wanted."""
-        talk = _Talk(connection, endpoint)
+        talk = _Talk(connection, endpoint, self._publishes)
         silence = Silence()
         self._ask(silence, talk.hello)
         asked_at = time.monotonic()
@@ -230,11 +238,11 @@ class Heartbeat:
 class _Talk:
     """What is said over one connection."""
 
-    def __init__(self, connection: Connection, endpoint: Endpoint) -> None:
+    def __init__(self, connection: Connection, endpoint: Endpoint, publishes: bool) -> None:
         self._connection, self._endpoint = connection, endpoint
         self._buffer = bytearray()
         self.accepted = False
-        self._publishes = True
+        self._publishes = publishes
         self._published_at: float | None = None
         """When the message went out that is not acknowledged yet."""
 
@@ -282,7 +290,8 @@ class _Talk:
             connack = packets.read_connack(body, protocol=protocol)
             if not connack.accepted:
                 raise Refused(f"the broker refused the connection: {connack_reason(connack.code, protocol)}")
-            self.accepted, self._publishes = True, connack.maximum_qos > 0
+            self.accepted = True
+            self._publishes = self._publishes and connack.maximum_qos > 0
         elif kind == packets.PUBACK:
             self._published_at = None
         elif kind == packets.DISCONNECT:

@@ -63,3 +63,5 @@ class Sample:
     on_time_per_s: float
     connection: ConnectionStatus | None = None
     """To whoever has the broker, where that is an agent elsewhere."""
+    connections: Mapping[str, ConnectionStatus] = field(default_factory=dict)
+    """All that are kept up, by name: `agent`, `heartbeat`, `$SYS`; those that are not used are missing."""

@@ -10,11 +10,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from brokertuner_tui.broker.interface import Broker, BrokerStatus
-from brokertuner_tui.connection.tracker import Linked
+from brokertuner_tui.connection.policy import POLICIES, ReconnectPolicy
+from brokertuner_tui.connection.tracker import ConnectionStatus, Linked
+from brokertuner_tui.telemetry.heartbeat import Heartbeat
 from brokertuner_tui.telemetry.process_usage import UsageMeter
 from brokertuner_tui.telemetry.sample import ProcessUsage, Sample, SysRates
 from brokertuner_tui.telemetry.source import TellsUsage, Told
-from brokertuner_tui.telemetry.sys_topics import SysTopics
+from brokertuner_tui.telemetry.sys_topics import NAME, SysTopics
 from brokertuner_tui.workload.load import Load, LoadStatus
 
 _log = logging.getLogger(__name__)
@@ -29,11 +31,25 @@ class Sampler:
 
     Args:
         load: None where there is none to read.
+        policy: of the connection to `$SYS`.
+        heartbeat: whose connection is shown as well; None: there is none.
+        watcher: told every change of state of the connection to `$SYS`, in another thread: it must be quick.
         period_s: between two samples.
     """
 
-    def __init__(self, broker: Broker, load: Load | None, *, period_s: float = 0.33) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        load: Load | None,
+        policy: ReconnectPolicy = POLICIES["default"],
+        heartbeat: Heartbeat | None = None,
+        *,
+        watcher: Callable[[ConnectionStatus], None] | None = None,
+        period_s: float = 0.33,
+    ) -> None:
         self._broker, self._load, self._period_s = broker, load, period_s
+        self._policy, self._heartbeat, self._watcher = policy, heartbeat, watcher
+        self._sys_pid: int | None = None
         self._meter = UsageMeter()
         self._sys: SysTopics | None = None
         self._latest: Sample | None = None
@@ -107,6 +123,7 @@ class Sampler:
         last = before.load if before is not None else load
 
         told = self._told(now)
+        sys = told.sys if told is not None else self._sys_rates(broker)
 
         def rate(total: int, earlier: int) -> float:
             return max(0, total - earlier) / seconds if seconds > 0 else 0.0
@@ -116,13 +133,25 @@ class Sampler:
             wall_s=time.time(),
             broker=broker,
             load=load,
-            sys=told.sys if told is not None else self._sys_rates(broker),
+            sys=sys,
             process=told.process if told is not None else self._meter.read(broker.pid),
             sent_per_s=rate(load.sent_total, last.sent_total),
             received_per_s=rate(load.received_total, last.received_total),
             on_time_per_s=rate(load.on_time_total, last.on_time_total),
             connection=self._broker.connection if isinstance(self._broker, Linked) else None,
+            connections=self.connections(),
         )
+
+    def connections(self) -> dict[str, ConnectionStatus]:
+        """Every connection that is kept up now, by name (`Sample.connections`)."""
+        found = {}
+        if isinstance(self._broker, Linked):
+            found["agent"] = self._broker.connection
+        if self._heartbeat is not None and self._heartbeat.running:
+            found["heartbeat"] = self._heartbeat.status()
+        if (sys := self._sys) is not None:
+            found[NAME] = sys.status()
+        return found
 
     def _told(self, now: float) -> Told | None:
         """What the broker's own host tells; None where process and `$SYS` are for us to read."""
@@ -150,8 +179,13 @@ class Sampler:
         endpoint = self._broker.endpoint
         if self._sys is None or self._sys.endpoint != endpoint:
             self._drop_sys()
-            self._sys = SysTopics(endpoint)
+            self._sys = SysTopics(endpoint, self._policy)
+            if self._watcher is not None:
+                self._sys.watch(self._watcher)
             self._sys.start()
+        if broker.pid is not None and broker.pid != self._sys_pid:
+            self._sys_pid = broker.pid
+            self._sys.hurry()
         return self._sys.read()
 
     def _drop_sys(self) -> None:

@@ -8,9 +8,9 @@ for the operator: `sent` counts what went to sockets, `dropped` misses most kind
 
 from __future__ import annotations
 
+import math
 import re
 import ssl
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,16 +20,24 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from brokertuner_tui.connection.kept import KeptUp
+from brokertuner_tui.connection.policy import POLICIES, ReconnectPolicy
+from brokertuner_tui.connection.tracker import ConnectionStatus, ConnectionTracker
+from brokertuner_tui.errors import ConnectionFailed, TunerError
 from brokertuner_tui.mqtt.endpoint import MQTT_5, Endpoint
-from brokertuner_tui.mqtt.tls import TlsFileError, client_context, tls_failure
+from brokertuner_tui.mqtt.tls import client_context, tls_failure
 from brokertuner_tui.telemetry.sample import SysRates
 
+NAME = "$SYS"
 _ROOT = "$SYS/broker/"
+_NEVER_SUBSCRIBED = "btt/-"
+_LOOK_S = 0.1
+"""So long at most until an attempt that shall end notices."""
 _RECEIVED, _SENT, _DROPPED = "publish/messages/received", "publish/messages/sent", "publish/messages/dropped"
 # `uptime` is the first topic of a publication; the others are here this much later.
 _PUBLICATION_S = 0.15
-_STALE_PERIODS = 2.5
-_STALE_AT_LEAST_S = 5.0
+_STALE_PERIODS = 3.0
+_STALE_AT_LEAST_S = 3.0
 # What is retained comes with the subscription, some of it also from a broker that has published nothing new yet.
 _RETAINED_WITHIN_S = 3.0
 
@@ -124,52 +132,42 @@ class SysTally:
 
 
 class SysTopics:
-    """A client that stays subscribed to `$SYS/broker/#`, in paho's thread, through every restart of the broker.
+    """A client that stays subscribed to `$SYS/broker/#`, in a thread of its own, through every restart of the broker.
 
-    It is one of the clients that the broker counts. `read` may be called from any thread.
+    It is one of the clients that the broker counts. All methods may be called from any thread. paho makes each connection and
+    speaks over it; when one is tried, when one is dead and how long to wait is the policy's, not paho's.
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, policy: ReconnectPolicy = POLICIES["default"]) -> None:
         self.endpoint = endpoint
+        self._policy = policy
         self._lock = threading.Lock()
         self._tally = SysTally()
         self._trouble = ""
         self._subscribed_at: float | None = None
-        # No client id: the broker makes one up, and without a user name the CONNECT stays below any legal max_packet_size.
-        self._client = mqtt.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id="",
-            protocol=mqtt.MQTTv5 if endpoint.protocol == MQTT_5 else mqtt.MQTTv311,
-            transport=endpoint.transport,
-        )
-        self._client.suppress_exceptions = True  # else one ends paho's thread
-        self._client.reconnect_delay_set(0.1, 1)  # type: ignore[arg-type]  # it takes fractions; 1 to 120 s is the default
-        self._client.connect_timeout = 2.0
-        if endpoint.transport == "websockets":
-            self._client.ws_set_options(endpoint.path)
-        if endpoint.username is not None or endpoint.password is not None:
-            self._client.username_pw_set(endpoint.username, endpoint.password)
-        self._client.on_connect = self._connected
-        self._client.on_connect_fail = self._not_connected
-        self._client.on_disconnect = self._disconnected
-        self._client.on_subscribe = self._subscribed
-        self._client.on_message = self._message
+        self._refused = ""
+        self._tracker = ConnectionTracker(policy, NAME)
+        self._kept = KeptUp(self._tracker, self._attempt, lambda: None)
 
     def start(self) -> None:
         """Begins to connect; does not wait for it. Without usable certificates it stays silent, and `read` says why."""
-        if self.endpoint.tls is not None:
-            try:
-                self._client.tls_set_context(client_context(self.endpoint.tls))
-            except TlsFileError as error:
-                self._trouble = str(error)
-                return
-        self._client.connect_async(self.endpoint.host, self.endpoint.port, keepalive=10)
-        self._client.loop_start()
+        self._kept.start()
 
     def stop(self) -> None:
         """Ends the client and its thread (up to 2 s when it is just connecting)."""
-        self._client.disconnect()
-        self._client.loop_stop()
+        self._kept.stop()
+
+    def hurry(self) -> None:
+        """The broker was started anew: it is tried again soon, however long it was away."""
+        self._kept.hurry()
+
+    def status(self) -> ConnectionStatus:
+        """How the connection is."""
+        return self._tracker.status()
+
+    def watch(self, callback: Callable[[ConnectionStatus], None]) -> None:
+        """Calls `callback` at every change of state, from another thread: it must be quick."""
+        self._tracker.watch(callback)
 
     def read(self) -> SysRates:
         """What is known now; `stale` while there is no connection, or nothing comes, and why."""
@@ -188,29 +186,95 @@ class SysTopics:
             return f"nothing new for {silent_s:.0f} s: sys_interval is long, or 0"
         return ""
 
+    def _attempt(self) -> None:
+        """One connection, until it is over. Nothing of it is left then: every attempt has a client of its own."""
+        client = self._client()
+        try:
+            self._connect(client)
+            self._listen(client)
+        except TunerError as error:
+            self._lost(str(error))
+            raise
+        finally:
+            client.disconnect()
+            if (sock := client.socket()) is not None:
+                sock.close()
+
+    def _client(self) -> mqtt.Client:
+        # No client id: the broker makes one up, and without a user name the CONNECT stays below any legal max_packet_size.
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id="",
+            protocol=mqtt.MQTTv5 if self.endpoint.protocol == MQTT_5 else mqtt.MQTTv311,
+            transport=self.endpoint.transport,
+            reconnect_on_failure=False,
+        )
+        client.suppress_exceptions = True  # of a callback: it would end the connection
+        client.connect_timeout = self._policy.connect_timeout_s
+        if self.endpoint.transport == "websockets":
+            client.ws_set_options(self.endpoint.path)
+        if self.endpoint.username is not None or self.endpoint.password is not None:
+            client.username_pw_set(self.endpoint.username, self.endpoint.password)
+        client.on_connect = self._connected
+        client.on_subscribe = self._subscribed
+        client.on_unsubscribe = self._answered
+        client.on_message = self._message
+        return client
+
+    def _connect(self, client: mqtt.Client) -> None:
+        """
+        Raises:
+            ConnectionFailed, TlsFileError: it cannot.
+        """
+        if self.endpoint.tls is not None:
+            client.tls_set_context(client_context(self.endpoint.tls))
+        try:
+            # paho waits so long in a TLS handshake, too.
+            client.connect(self.endpoint.host, self.endpoint.port, max(5, math.ceil(self._policy.connect_timeout_s)))
+        except ssl.SSLError as error:
+            tls = self.endpoint.tls
+            raise ConnectionFailed(tls_failure(error, (tls.server_name if tls else None) or self.endpoint.host)) from None
+        except (OSError, ValueError) as error:  # ValueError: what paho makes of a host name that is none
+            raise ConnectionFailed(f"no connection: {getattr(error, 'strerror', None) or error or 'it failed'}") from None
+
+    def _listen(self, client: mqtt.Client) -> None:
+        """
+        Raises:
+            ConnectionFailed: the connection is over, or dead.
+        """
+        began = asked_at = time.monotonic()
+        self._refused = ""
+        while not self._kept.stopped:
+            if client.loop(_LOOK_S) != mqtt.MQTT_ERR_SUCCESS:
+                raise ConnectionFailed(self._refused or "no connection: the broker closed it")
+            now = time.monotonic()
+            if not self._tracker.status().state.usable:
+                if now - began > self._policy.connect_timeout_s:
+                    raise ConnectionFailed("no connection: no CONNACK came in time")
+            elif self._tracker.silence_left_s() <= 0:
+                raise ConnectionFailed(f"no connection: no answer for {self._policy.heartbeat_timeout_s:g} s")
+            elif now - asked_at >= self._policy.heartbeat_s:
+                # paho keeps its PINGREQ to itself; what one never subscribed to is acknowledged as well.
+                asked_at = now
+                client.unsubscribe(_NEVER_SUBSCRIBED)
+
     def _connected(self, client: mqtt.Client, _user: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        if reason.is_failure:
+            self._refused = f"not let in: {reason}"
+            return
         with self._lock:
             self._tally.reset()
-            self._subscribed_at = None
-            self._trouble = f"not let in: {reason}" if reason.is_failure else ""
-        if not reason.is_failure:
-            client.subscribe(f"{_ROOT}#", qos=0)
+            self._subscribed_at, self._trouble = None, ""
+        self._tracker.connected()
+        client.subscribe(f"{_ROOT}#", qos=0)
 
-    def _not_connected(self, *_: Any) -> None:
-        error = sys.exc_info()[1]  # paho calls from where it caught it
-        with self._lock:
-            self._subscribed_at = None
-            if isinstance(error, ssl.SSLError):
-                tls = self.endpoint.tls
-                self._trouble = tls_failure(error, (tls.server_name if tls else None) or self.endpoint.host)
-            else:
-                self._trouble = f"no connection: {getattr(error, 'strerror', None) or error or 'it failed'}"
+    def _answered(self, *_: Any) -> None:
+        self._tracker.beat()
 
-    def _disconnected(self, *_: Any) -> None:
+    def _lost(self, why: str) -> None:
         with self._lock:
             self._tally.reset()  # what a broker said that is gone is stale at once
-            self._subscribed_at = None
-            self._trouble = self._trouble or "no connection: the broker closed it"
+            self._subscribed_at, self._trouble = None, why
 
     def _subscribed(self, _client: mqtt.Client, _user: Any, _mid: Any, reasons: Any, _properties: Any) -> None:
         with self._lock:
@@ -219,6 +283,7 @@ class SysTopics:
                 self._trouble = f"the broker refuses {_ROOT}#: {reasons[0]} (its ACL forbids it)"
 
     def _message(self, _client: mqtt.Client, _user: Any, message: mqtt.MQTTMessage) -> None:
+        self._tracker.beat()
         with self._lock:
             self._tally.message(message.topic, message.payload.decode(errors="replace"), message.retain)
 

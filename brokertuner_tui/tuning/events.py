@@ -186,9 +186,11 @@ class LoadChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionChanged(Event):
-    """The connection to the agent that has the broker came into another state."""
+    """A connection came into another state."""
 
     connection: ConnectionStatus
+    name: str = "agent"
+    """Which one, as in `Sample.connections`: `agent` (that has the broker), `heartbeat`, `$SYS`."""
 
 
 @dataclass(frozen=True, slots=True)

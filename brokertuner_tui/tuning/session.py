@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from brokertuner_tui.broker.kinds import make_broker
 from brokertuner_tui.config.settings import Settings
-from brokertuner_tui.connection.tracker import Linked
 from brokertuner_tui.env.presets import make_preset
 from brokertuner_tui.env.testbed import Testbed
 from brokertuner_tui.errors import TunerError
@@ -115,8 +114,7 @@ class TuningSession:
         )
         run = self._recorder.begin(program, version, pinned)
         self._testbed = testbed = Testbed(self._settings, self._workload, self._recorder.folder)
-        if isinstance(testbed.broker, Linked):
-            testbed.broker.watch_connection(lambda status: self._tell(events.ConnectionChanged(time.time(), status)))
+        testbed.watch_connections(lambda name, status: self._tell(events.ConnectionChanged(time.time(), status, name)))
         applied = testbed.open(pinned)
         testbed.sampler.subscribe(lambda sample: self._tell(events.Sampled(time.time(), sample)))
         self._tell(

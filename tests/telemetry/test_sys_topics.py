@@ -118,7 +118,7 @@ def test_a_slow_broker_is_given_time() -> None:
         broker.now += 30
     broker.now += 30
     assert not broker.tally.rates().stale
-    broker.now += 30
+    broker.now += 31  # more than three periods
     assert broker.tally.rates().stale
 
 

@@ -60,13 +60,22 @@ class LiveLoad:
     Args:
         folder: for logs.
         read_sys: gives what `$SYS` says now; None: a client of its own is made.
+        heartbeat_s: one more client of ours is there and sends a PINGREQ so often; None: there is none.
     """
 
-    def __init__(self, folder: Path, settings: LiveSettings, read_sys: Callable[[], SysRates] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: LiveSettings,
+        read_sys: Callable[[], SysRates] | None = None,
+        *,
+        heartbeat_s: float | None = None,
+    ) -> None:
         self._folder, self._settings = folder, settings
         self._levels = probe.qos_levels(settings)
         self._probe = BuiltinLoad(folder, settings.probe_topic, late_acks=True)
         self._given_sys = read_sys
+        self._heartbeat_s = heartbeat_s
         self._own_sys: SysTopics | None = None
         self._lock = threading.Lock()
         self._publications = Publications()
@@ -258,6 +267,9 @@ class LiveLoad:
         received = sum(part.received for part in window.parts) / window.seconds
         published = sum(rate for qos, rate in sent.items() if qos < 2 or counts_qos2(version))
         ours_in = sum(rate * probe.PACKETS_IN[qos] for qos, rate in sent.items())
+        beats = self._heartbeat_s is not None
+        if self._heartbeat_s is not None:
+            ours_in += 1 / self._heartbeat_s
         packets = counts[PACKETS_IN] / seconds
         others = max(0.0, packets - ours_in)
         # Traffic comes and goes; the probe must not follow every gust of it.
@@ -277,7 +289,7 @@ class LiveLoad:
             dropped_per_s=counts[DROPPED] / seconds,
             bytes_in_per_s=counts[BYTES_IN] / seconds,
             bytes_out_per_s=counts[BYTES_OUT] / seconds,
-            clients=max(0, counted.clients - 2 * len(self._levels) - 1 - listening),
+            clients=max(0, counted.clients - 2 * len(self._levels) - 1 - listening - beats),
             probe_share=share,
             remarks=figures.remarks + remarks,
         )
