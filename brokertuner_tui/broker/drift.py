@@ -21,7 +21,7 @@ from brokertuner_tui.broker.probe import Probe, ProbeError
 from brokertuner_tui.broker.service import Log
 from brokertuner_tui.broker.verify import wrong_limits
 from brokertuner_tui.errors import TunerError
-from brokertuner_tui.knobs.catalogue import NAMES, KnobValues, Value, Version
+from brokertuner_tui.knobs.catalogue import NAMES, KnobValues, Value, Version, changed
 from brokertuner_tui.mqtt.endpoint import MQTT_5, Endpoint
 from brokertuner_tui.mqtt.tls import TlsFileError
 
@@ -185,8 +185,7 @@ class ConfigWatch:
         except TunerError as error:
             main = next(iter(self._others), self.knob_file.path)
             return [*files, Difference("file", str(main), "can be read", str(error))]
-        knobs = [name for name in NAMES if in_force[name] != theirs[name]]
-        return [Difference("knob", name, shown(in_force[name]), shown(theirs[name])) for name in knobs] + files
+        return [*knob_differences(in_force, theirs), *files]
 
 
 class ReloadWatch:
@@ -325,6 +324,11 @@ def ask_limits(endpoint: Endpoint, in_force: KnobValues) -> tuple[Difference, ..
         Difference("knob", wrong.knob, shown(in_force[wrong.knob]), "unlimited" if wrong.is_ is None else str(wrong.is_))
         for wrong in wrong_limits(limits, in_force)
     )
+
+
+def knob_differences(ours: KnobValues, theirs: KnobValues) -> tuple[Difference, ...]:
+    """The knobs that have other values, in catalogue order."""
+    return tuple(Difference("knob", name, shown(ours[name]), shown(theirs[name])) for name in changed(ours, theirs))
 
 
 def shown(value: Value) -> str:

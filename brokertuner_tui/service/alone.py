@@ -6,10 +6,11 @@ import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal
 
 from brokertuner_tui.broker.external import ExternalBroker
 from brokertuner_tui.broker.external_change import NotKnown
-from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerStatus, Tended
+from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerStatus, Difference, Tended
 from brokertuner_tui.broker.kinds import make_broker
 from brokertuner_tui.config.settings import BrokerSettings
 from brokertuner_tui.errors import TunerError, UsageError
@@ -151,6 +152,15 @@ class AloneHost:
         if isinstance(self.broker, Tended) and not self.broker.alive():
             return self._in_force(self.broker.revive())  # somebody else may have brought it back by now
         return self._in_force(self.broker.restart())
+
+    def reconcile(self, keep: Literal["ours", "theirs"]) -> Applied:
+        """See `Hosted`."""
+        self._load.expect_restart()
+        return self._in_force(self.broker.reclaim() if keep == "ours" else self.broker.accept())
+
+    def drift(self) -> tuple[Difference, ...]:
+        """See `Hosted`."""
+        return self.broker.drift()
 
     def restart_load(self) -> None:
         """See `Hosted`."""

@@ -7,11 +7,12 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
-from brokertuner_tui.broker.interface import Applied, ApplyFailed
+from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerDrifted
 from brokertuner_tui.errors import TunerError
 from brokertuner_tui.knobs.catalogue import Value, needs_restart
 from brokertuner_tui.knobs.catalogue import changed as differing
@@ -21,6 +22,7 @@ from brokertuner_tui.service.journal import Change, Journal, JournalError, Kind
 from brokertuner_tui.store.plain import finite
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 KEY = re.compile(r"[A-Za-z0-9._-]{1,64}")
 CUT = "the agent was ended in the middle of this change; it was not applied again"
 
@@ -128,6 +130,10 @@ class Changes:
         future.add_done_callback(self._ended)
         return future
 
+    def between(self, work: Callable[[], T]) -> T:
+        """What quick `work` gives, done in the thread that makes the changes, while none is made."""
+        return self._worker.submit(work).result()
+
     def close(self) -> None:
         """Waits for the change that is under way; none is taken after that."""
         self._worker.shutdown(wait=True)
@@ -159,7 +165,7 @@ class Changes:
         except JournalError as error:
             raise ApiError(503, "journal", f"{error}; nothing was changed", log="", restored=None) from error
         try:
-            applied = self._host.apply({**good, **wanted}) if kind == "apply" else self._host.restart()
+            applied = self._make(kind, {**good, **wanted})
         except TunerError as error:
             return self._note(self._failed(key, error))
         except Exception as error:  # whatever it was: the client is told, and the journal has an outcome
@@ -168,16 +174,22 @@ class Changes:
         _log.info("change %s: %s in %.3f s: %s", key, applied.how, applied.total_s, ", ".join(applied.changed) or "no knob")
         return self._note(Outcome(key, applied, None, applied.knobs))
 
+    def _make(self, kind: Kind, knobs: Mapping[str, Value]) -> Applied:
+        if kind == "apply":
+            return self._host.apply(knobs)
+        return self._host.restart() if kind == "restart" else self._host.reconcile(kind)
+
     def _failed(self, key: str, error: TunerError) -> Outcome:
         restored = error.restored if isinstance(error, ApplyFailed) else None
         log = error.log if isinstance(error, ApplyFailed) else ""
         _log.warning("change %s: %s", key, error)
         told = {
-            "code": "not_applied",
+            "code": "drifted" if isinstance(error, BrokerDrifted) else "not_applied",
             "message": " ".join(str(error).split()),
             "field": None,
             "log": log,
             "restored": finite(restored) if restored is not None else None,
+            "differences": finite(error.differences) if isinstance(error, BrokerDrifted) else [],
         }
         return Outcome(key, None, told, self._host.good)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
-from brokertuner_tui.broker.interface import Applied, BrokerStatus
+from brokertuner_tui.broker.interface import Applied, BrokerStatus, Difference
 from brokertuner_tui.knobs.catalogue import KnobValues, Value
 from brokertuner_tui.mqtt.endpoint import Endpoint
 from brokertuner_tui.service.hosted_load import HostedLoad
@@ -32,7 +32,7 @@ class SessionStatus:
 
 
 class Hosted(Protocol):
-    """A broker in our hands. `apply` and `restart` are called by one thread, everything else by any."""
+    """A broker in our hands. `apply`, `restart`, `reconcile` and `drift` are called by one thread, everything else by any."""
 
     @property
     def kind(self) -> str:
@@ -85,6 +85,12 @@ class Hosted(Protocol):
 
     def restart(self) -> Applied:
         """See `Broker.restart`."""
+
+    def reconcile(self, keep: Literal["ours", "theirs"]) -> Applied:
+        """See `Broker.reclaim` and `Broker.accept`; by the thread that applies."""
+
+    def drift(self) -> tuple[Difference, ...]:
+        """See `Broker.drift`; by the thread that applies. `status` has what was found last."""
 
     def restart_load(self) -> None:
         """Starts the load's process again.

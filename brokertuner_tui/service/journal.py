@@ -18,7 +18,8 @@ from brokertuner_tui.store.plain import finite
 
 _log = logging.getLogger(__name__)
 
-Kind = Literal["apply", "restart"]
+Kind = Literal["apply", "restart", "ours", "theirs"]
+"""The last two: a drift was settled, by bringing ours back or by going on with what is there."""
 State = Literal["under_way", "applied", "failed", "unknown_after_crash_resolved"]
 FILE_NAME = "changes.jsonl"
 KEPT = 1000

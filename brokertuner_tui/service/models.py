@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from brokertuner_tui.broker.interface import Applied
+from brokertuner_tui.broker.interface import Applied, Difference
 from brokertuner_tui.knobs.catalogue import CATALOGUE, Knob
 from brokertuner_tui.workload import limits
 from brokertuner_tui.workload.load import LoadStatus
@@ -23,6 +23,7 @@ class Error(BaseModel):
     log: str | None = Field(None, description="The broker's own words.")
     restored: Applied | None = Field(None, description="What was put back and verified; null if that failed as well.")
     retry_after_s: float | None = None
+    differences: list[Difference] = Field([], description="With `drifted`: how the config is not as it was left.")
 
 
 class ErrorAnswer(BaseModel):
@@ -81,6 +82,7 @@ class BrokerInfo(BaseModel):
     error: str
     last_applied: Applied | None
     endpoint: EndpointInfo
+    drift: list[Difference] = Field(description="How its config is not as it was left: somebody else has changed it.")
 
 
 class UnderWayInfo(BaseModel):
@@ -154,6 +156,16 @@ class ApplyAnswer(BaseModel):
     replayed: bool
 
 
+class ReconcileAnswer(BaseModel):
+    """A drift was settled, and what is in force was verified."""
+
+    status: Literal["ok"]
+    key: str
+    applied: Applied | None
+    knobs: KnobSet
+    replayed: bool
+
+
 class RestartAnswer(BaseModel):
     """The broker was restarted and verified."""
 
@@ -167,7 +179,7 @@ class ChangeAnswer(BaseModel):
     """A change and what came of it."""
 
     key: str
-    kind: Literal["apply", "restart"]
+    kind: Literal["apply", "restart", "ours", "theirs"]
     state: Literal["under_way", "applied", "failed", "unknown_after_crash_resolved"]
     at: float
     knobs: KnobSet = Field(description="All eleven: those aimed at while it is under way, then those in force after it.")
@@ -213,6 +225,7 @@ def _object(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
 
 
 KNOBS_SCHEMA = {**_object({knob.name: knob_schema(knob) for knob in CATALOGUE}, []), "minProperties": 1}
+KEEP_SCHEMA = _object({"keep": {"type": "string", "enum": ["ours", "theirs"]}}, ["keep"])
 PIN_SCHEMA = {
     "anyOf": [
         _object(

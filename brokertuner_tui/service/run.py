@@ -17,6 +17,7 @@ from brokertuner_tui.service.alone import AloneHost
 from brokertuner_tui.service.app import make_app
 from brokertuner_tui.service.changes import Changes
 from brokertuner_tui.service.context import Service
+from brokertuner_tui.service.drift_look import DriftLook
 from brokertuner_tui.service.gate import LOOPBACK, GateRules, is_loopback
 from brokertuner_tui.service.hosted import Hosted
 from brokertuner_tui.service.journal import Journal
@@ -106,6 +107,8 @@ def serve(
         changes = Changes(host, journal, interval_s=min_interval_s)
         stack.callback(changes.close)
         changes.resolve()
+        look = DriftLook(host, changes)
+        stack.callback(look.close)
         address = _address(sock)
         told = Started(
             f"{'https' if service.tls_cert else 'http'}://{address}", path, made, str(host.endpoint), service.allow_changes

@@ -7,8 +7,9 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
-from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerStatus
+from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerStatus, Difference
 from brokertuner_tui.config.settings import Settings
 from brokertuner_tui.env.testbed import Testbed
 from brokertuner_tui.errors import TunerError
@@ -19,7 +20,7 @@ from brokertuner_tui.service.hosted import OnSample, SessionStatus
 from brokertuner_tui.service.hosted_load import HostedLoad
 from brokertuner_tui.telemetry.sample import Sample
 from brokertuner_tui.tuning import events
-from brokertuner_tui.tuning.commands import Command, Reply, RestartBroker, RestartLoad, SetKnobs, Stop
+from brokertuner_tui.tuning.commands import Command, Reconcile, Reply, RestartBroker, RestartLoad, SetKnobs, Stop
 from brokertuner_tui.tuning.session import TuningSession
 from brokertuner_tui.workload.load import LoadStatus
 from brokertuner_tui.workload.profile import Workload
@@ -131,6 +132,14 @@ class TunedHost:
     def restart(self) -> Applied:
         """By the session."""
         return self._answer(RestartBroker)
+
+    def reconcile(self, keep: Literal["ours", "theirs"]) -> Applied:
+        """By the session."""
+        return self._answer(lambda reply: Reconcile(keep, reply))
+
+    def drift(self) -> tuple[Difference, ...]:
+        """The session looks."""
+        return self.status().drift
 
     def restart_load(self) -> None:
         """By the session, soon."""

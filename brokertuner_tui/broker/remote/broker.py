@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerStatus, BrokerUnavailable
+from brokertuner_tui.broker.drift import ask_limits, knob_differences
+from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerDrifted, BrokerStatus, BrokerUnavailable, Difference
 from brokertuner_tui.broker.remote import wire
 from brokertuner_tui.broker.remote.freshness import Freshness
 from brokertuner_tui.connection.http import Answer, Lost
@@ -32,12 +33,15 @@ _BEYOND_S = 10.0
 """For a change, on top of what the agent's own deadlines come to."""
 
 
+_Path = Literal["/apply_knobs", "/restart_broker", "/reconcile"]
+
+
 @dataclass(frozen=True, slots=True)
 class _Change:
     """Something that is to be done once, however often it has to be said."""
 
-    path: Literal["/apply_knobs", "/restart_broker"]
-    body: Mapping[str, Value]
+    path: _Path
+    body: Mapping[str, Value | str]
     key: str
 
 
@@ -73,6 +77,9 @@ class RemoteBroker:
         self._seen_beat = 0
         self._pending: _Change | None = None
         """Asked for, outcome not known: found out before anything else is asked."""
+        self._ours: tuple[str, Mapping[str, Value]] | None = None
+        """What this side brought into force last, and by which life of the agent."""
+        self._asked: tuple[Difference, ...] = ()
 
     # -- what it is ----------------------------------------------------------------------------------------------------
 
@@ -171,6 +178,39 @@ class RemoteBroker:
         """
         return self._ask("/restart_broker", {})
 
+    def drift(self, *, ask: bool = False) -> tuple[Difference, ...]:
+        """See `Broker`: what the agent's heartbeat tells, and whether anybody else had it apply knobs."""
+        status, ours = self.status(), self._ours
+        if ours is None or not self.connection.state.usable:
+            return ()
+        if ask and status.state == "listening" and not status.drift:
+            found = ask_limits(self.endpoint, ours[1])
+            self._asked = self._asked if found is None else found
+        # An agent that was started again reads back what is in force, or puts it right: that is its doing.
+        by_others = knob_differences(ours[1], status.knobs) if status.knobs and ours[0] == self._boot_id() else ()
+        known = {one.name for one in status.drift}
+        more = {one.name: one for one in (*self._asked, *by_others) if one.name not in known}
+        return (*status.drift, *more.values())
+
+    def accept(self) -> Applied:
+        """See `Broker`; the agent's word counts.
+
+        Raises:
+            BrokerUnavailable: see `apply`.
+        """
+        return self._ask("/reconcile", {"keep": "theirs"})
+
+    def reclaim(self) -> Applied:
+        """See `Broker`.
+
+        Raises:
+            BrokerUnavailable: see `apply`.
+        """
+        ours, status = self._ours, self.status()
+        if ours is not None and not status.drift and status.knobs is not None and knob_differences(ours[1], status.knobs):
+            return self._ask("/apply_knobs", dict(ours[1]))  # somebody else had the agent apply others
+        return self._ask("/reconcile", {"keep": "ours"})
+
     def stop(self) -> None:
         """Closes the connection."""
         self.link.close()
@@ -225,7 +265,10 @@ class RemoteBroker:
         with contextlib.suppress(ConnectionFailed):  # what was known before still is
             self._status = wire.broker_status(wire.section(reading.data, "broker"))
 
-    def _ask(self, path: Literal["/apply_knobs", "/restart_broker"], body: Mapping[str, Value]) -> Applied:
+    def _boot_id(self) -> str:
+        return str(wire.section(self.link.state, "agent").get("boot_id", ""))
+
+    def _ask(self, path: _Path, body: Mapping[str, Value | str]) -> Applied:
         deadline = time.monotonic() + _PATIENCE_S
         if self._pending is not None:  # of an outage before: it is brought to its end, so that it cannot come late
             try:
@@ -311,6 +354,8 @@ class RemoteBroker:
                 return done
             self._in_force(None, in_force)
             raise BrokerUnavailable(f"the agent at {self.link.target} was ended in the middle of a change; it was read back")
+        if error.get("code") == "drifted":
+            raise self._drifted(answer)
         if answer.status == 503 or state == "failed":
             restored = wire.applied(wire.section(error, "restored")) if error.get("restored") else None
             self._in_force(restored, restored.knobs if restored else None)
@@ -319,8 +364,22 @@ class RemoteBroker:
             raise UsageError(f"the agent at {self.link.target}: {answer.message}")
         raise BrokerUnavailable(f"the agent at {self.link.target}: {answer.message}")
 
+    def _drifted(self, answer: Answer) -> BrokerUnavailable:
+        try:
+            found = wire.differences(answer.error.get("differences"))
+        except (KeyError, TypeError, ValueError):
+            found = ()
+        if not found:
+            return BrokerUnavailable(f"the agent at {self.link.target}: {answer.message}")
+        with self._lock:
+            if self._status is not None:
+                self._status = replace(self._status, drift=found)
+        return BrokerDrifted(found)
+
     def _in_force(self, done: Applied | None, knobs: Mapping[str, Value] | None) -> None:
         """After a change we know better than any telemetry that was asked for before."""
+        if knobs:
+            self._ours, self._asked = (self._boot_id(), dict(knobs)), ()
         with self._lock:
             self._take_in()
             self._fresh.changed(self.link.beats)
@@ -330,7 +389,14 @@ class RemoteBroker:
                 pid = done.pid if done is not None else status.pid
                 last = done or status.last_applied
                 self._status = replace(
-                    status, state="listening", pid=pid, knobs=dict(knobs), restarts=restarts, last_applied=last, error=""
+                    status,
+                    state="listening",
+                    pid=pid,
+                    knobs=dict(knobs),
+                    restarts=restarts,
+                    last_applied=last,
+                    error="",
+                    drift=(),
                 )
 
     def _read_back(self, knobs: Mapping[str, Value]) -> Applied:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from brokertuner_tui.broker.interface import Applied, BrokerStatus
+from brokertuner_tui.broker.interface import Applied, BrokerStatus, Difference
 from brokertuner_tui.errors import ConnectionFailed
 from brokertuner_tui.store.plain import revive
 from brokertuner_tui.telemetry.sample import ProcessUsage, SysRates
@@ -37,9 +37,21 @@ def broker_status(data: Mapping[str, Any]) -> BrokerStatus:
     """
     try:
         last = data.get("last_applied")
-        return revive(BrokerStatus, {**data, "state": data["state"], "last_applied": applied(last) if last else None})
+        more = {"last_applied": applied(last) if last else None, "drift": differences(data.get("drift"))}
+        return revive(BrokerStatus, {**data, "state": data["state"], **more})
     except (KeyError, TypeError, ValueError) as error:
         raise ConnectionFailed(f"the agent's answer cannot be read: {error!r} in the broker's status") from error
+
+
+def differences(data: object) -> tuple[Difference, ...]:
+    """How the broker is not as it was left; an agent before this was known says nothing of it.
+
+    Raises:
+        KeyError, TypeError, ValueError: it does not say so.
+    """
+    if not isinstance(data, list):
+        return ()
+    return tuple(Difference(one["what"], str(one["name"]), str(one["ours"]), str(one["theirs"])) for one in data)
 
 
 def process_usage(data: Mapping[str, Any]) -> ProcessUsage:

@@ -9,7 +9,7 @@ from fastapi import Path as PathParameter
 from starlette.responses import JSONResponse
 
 from brokertuner_tui.service import models
-from brokertuner_tui.service.bodies import json_object, knob_values
+from brokertuner_tui.service.bodies import json_object, knob_values, only, wrong
 from brokertuner_tui.service.changes import KEY, Done
 from brokertuner_tui.service.context import Service, of_future
 from brokertuner_tui.service.errors import ApiError
@@ -62,6 +62,24 @@ def router(service: Service) -> APIRouter:
         service.must_allow("restart_broker")
         done = await _done(service, "restart", {}, idempotency_key)
         return JSONResponse({"status": "ok", "key": done.change.key, "applied": done.change.applied, "replayed": done.replayed})
+
+    @api.post(
+        "/reconcile",
+        response_model=models.ReconcileAnswer,
+        responses=answers(409, 415, 422, 429, 503, 504),
+        openapi_extra=models.body_of(models.KEEP_SCHEMA),
+    )
+    async def reconcile(request: Request, idempotency_key: str | None = _KEY) -> Response:
+        """After somebody else has changed the config: brings ours back, or goes on with what is there now."""
+        service.must_allow("reconcile")
+        body = await json_object(request)
+        only(body, ("keep",), ("keep",))
+        keep = body["keep"]
+        if keep not in ("ours", "theirs"):
+            raise wrong("keep must be 'ours' or 'theirs'", "keep")
+        done = await _done(service, keep, {}, idempotency_key)
+        told: dict[str, Any] = {"applied": done.change.applied, "knobs": dict(done.change.knobs), "replayed": done.replayed}
+        return JSONResponse({"status": "ok", "key": done.change.key, **told})
 
     @api.get("/changes/{key}", response_model=models.ChangeAnswer, responses=answers(404, 422))
     async def change(key: str = PathParameter(pattern=_PATTERN)) -> Response:
