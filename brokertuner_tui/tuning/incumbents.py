@@ -39,17 +39,23 @@ class Incumbents:
 
     def __init__(self) -> None:
         self._settings: dict[tuple[Value, ...], Incumbent] = {}
+        self._banned: set[tuple[Value, ...]] = set()
 
     def add(self, trial: int, knobs: KnobValues, reward: float) -> None:
         """Takes note of one measurement."""
-        key = tuple(knobs[name] for name in NAMES)
+        key = _key(knobs)
         setting = self._settings.setdefault(key, Incumbent(dict(knobs), trial))
         setting.rewards.append(reward)
+
+    def ban(self, knobs: KnobValues) -> None:
+        """This setting is never the best, whatever it was worth."""
+        self._banned.add(_key(knobs))
 
     def best(self, pinned: Mapping[str, Value] | None = None) -> Incumbent | None:
         """The setting with the highest mean less one standard error, among those that agree with `pinned`."""
         pins = pinned or {}
-        fitting = [s for s in self._settings.values() if all(s.knobs[name] == value for name, value in pins.items())]
+        allowed = [s for key, s in self._settings.items() if key not in self._banned]
+        fitting = [s for s in allowed if all(s.knobs[name] == value for name, value in pins.items())]
         if not fitting:
             return None
         spread = self.spread()
@@ -61,3 +67,7 @@ class Incumbents:
         squares = sum(statistics.variance(rewards) * (len(rewards) - 1) for rewards in repeated)
         degrees = sum(len(rewards) - 1 for rewards in repeated)
         return math.sqrt((squares + _PRIOR_WEIGHT * _PRIOR_SD**2) / (degrees + _PRIOR_WEIGHT))
+
+
+def _key(knobs: KnobValues) -> tuple[Value, ...]:
+    return tuple(knobs[name] for name in NAMES)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from brokertuner_tui.env.outcome import Outcome, Verdict
-from brokertuner_tui.env.preset import Observation, Preset
+from brokertuner_tui.env.preset import Observation, Preset, Reward
 from brokertuner_tui.knobs import codec
-from brokertuner_tui.knobs.catalogue import NAMES, KnobValues, Value, Version
+from brokertuner_tui.knobs.catalogue import CATALOGUE, NAMES, KnobValues, Value, Version, needs_restart
 from brokertuner_tui.tuning.events import AgentState, TrialKind
 from brokertuner_tui.tuning.guard.caution import Caution
 from brokertuner_tui.tuning.guard.traps import evade
@@ -114,6 +114,10 @@ class Learner:
         """From the next trial on, the agent may move `knob`."""
         self._pinned.pop(knob, None)
 
+    def pin_all(self, pinned: Mapping[str, Value]) -> None:
+        """From the next trial on, these and no others are pinned."""
+        self._pinned = dict(pinned)
+
     def try_next(self, knobs: KnobValues) -> None:
         """The operator's own setting: the next trial measures it."""
         self._manual = dict(knobs)
@@ -130,45 +134,81 @@ class Learner:
             return None
         return max(0.0, reference.window.share_in_time - margin)
 
-    def choose(self, profile: Profile) -> Choice:
-        """What to try next under `profile`."""
+    def choose(self, profile: Profile, *, hold: KnobValues | None = None, heap_bytes: int = 0) -> Choice:
+        """What to try next under `profile`.
+
+        Args:
+            hold: what is in force while the broker must not be restarted: what would need that stays, or is put off.
+            heap_bytes: what the broker's heap holds now; 0: not known.
+        """
         known = self._of(profile)
-        observation = self._preset.observe(known.last) if known.last is not None else None
+        observation = self._observe(known)
         if self._manual is not None:
-            knobs, self._manual = self._manual | self._pinned, None
-            return Choice(TrialKind.MANUAL, knobs, observation, "operator", why="set by hand")
+            return self._by_hand(observation)
+
+        def put_off(knobs: KnobValues) -> bool:
+            return hold is not None and needs_restart(hold, knobs)
+
         if observation is None or known.reference is None:
+            if hold is not None and put_off(self.default):
+                return self.watch(profile, hold)
             return Choice(TrialKind.DEFAULT, self.default, observation, "default", why="the reference for everything else")
-        if known.since_default >= (self._caution.default_every if self._caution else _REPEAT_DEFAULT_EVERY):
+        every = self._caution.default_every if self._caution else _REPEAT_DEFAULT_EVERY
+        if known.since_default >= every and not put_off(self.default):
             return Choice(TrialKind.DEFAULT, self.default, observation, "default", why="the reference again, against drift")
         best = self.best(profile)
-        if best and known.since_best >= _REPEAT_BEST_EVERY and len(best.rewards) < _ENOUGH_REPEATS:
+        is_due = known.since_best >= _REPEAT_BEST_EVERY
+        if best and is_due and len(best.rewards) < _ENOUGH_REPEATS and not put_off(best.knobs):
             times = len(best.rewards)
             why = f"the best so far again, measured {times} time{'s' * (times > 1)}"
             return Choice(TrialKind.BEST, dict(best.knobs), observation, "best", why=why)
-        return self._propose(profile, observation)
+        return self._propose(profile, observation, hold, heap_bytes)
 
-    def learn(self, number: int, choice: Choice, outcome: Outcome) -> Lesson:
-        """Takes in one trial; only an `ok` one teaches."""
-        known = self._of(outcome.profile)
-        known.since_default = 0 if choice.kind is TrialKind.DEFAULT else known.since_default + 1
-        known.since_best = 0 if choice.kind is TrialKind.BEST else known.since_best + 1
+    def watch(self, profile: Profile, in_force: KnobValues) -> Choice:
+        """Measures what is in force, and changes nothing."""
+        known = self._of(profile)
+        observation, best = self._observe(known), self.best(profile)
+        if self._manual is not None:
+            return self._by_hand(observation)
+        kind = TrialKind.BEST if best is not None and best.knobs == dict(in_force) else TrialKind.MANUAL
+        if dict(in_force) == self.default:
+            kind = TrialKind.DEFAULT
+        return Choice(kind, dict(in_force), observation, "in force", why="what is in force, unchanged")
+
+    def suggest(self, profile: Profile, in_force: KnobValues, *, heap_bytes: int = 0) -> Choice | None:
+        """What the agent would try next; None before anything was measured, or where it wants what is in force."""
+        observation = self._observe(self._of(profile))
+        if observation is None:
+            return None
+        choice = self._propose(profile, observation, None, heap_bytes)
+        return None if choice.knobs == dict(in_force) else choice
+
+    def skip(self, choice: Choice) -> None:
+        """Somebody does not want this proposal: it is not made again."""
+        if choice.observation is not None:
+            self.agent.avoid(choice.observation, codec.encode(choice.knobs))
+
+    def learn(self, number: int, choice: Choice, outcome: Outcome, *, broke: bool = False) -> Lesson:
+        """Takes in one trial; only an `ok` one teaches.
+
+        Args:
+            broke: it broke the SLO: never to be the best, nor to be tried again. It is remembered with the reward of a failed
+                trial, so that its neighbours are believed to be no better.
+        """
+        started = time.perf_counter()
         before = _numbers(choice.observation)
-        if outcome.verdict is not Verdict.OK:
+        reward = self.recall(number, choice.kind, choice.source, outcome, broke=broke)
+        if reward is None:
             if outcome.verdict is Verdict.FAILED and choice.observation is not None:
                 # Not a reward: only not to be tried again.
                 self.agent.avoid(choice.observation, codec.encode(outcome.knobs))
             return Lesson(None, {}, before, (), False, 0.0)
-        started = time.perf_counter()
-        if choice.kind is TrialKind.DEFAULT and known.reference is None:
-            known.reference = outcome
-        known.last = outcome
-        reward = self._preset.reward(outcome, known.reference)
         next_observation = self._preset.observe(outcome)
         observation = choice.observation if choice.observation is not None else next_observation
         self.agent.remember(observation, codec.encode(outcome.knobs), reward.value, next_observation)
         self._losses = self.agent.update() or self._losses
-        known.incumbents.add(number, outcome.knobs, reward.value)
+        if broke:
+            self.agent.avoid(observation, codec.encode(outcome.knobs))
         best = self.best(outcome.profile)
         return Lesson(
             reward.value,
@@ -178,6 +218,30 @@ class Learner:
             best is not None and best.knobs == dict(outcome.knobs),
             time.perf_counter() - started,
         )
+
+    def recall(self, number: int, kind: TrialKind, source: str, outcome: Outcome, *, broke: bool = False) -> Reward | None:
+        """Takes in a trial without the agent: what this knows besides it. So a run that goes on knows what it knew.
+
+        Args:
+            source: where the choice came from (`Choice.source`).
+            broke: see `learn`.
+
+        Returns: what it is worth; None unless its verdict is `ok`.
+        """
+        known = self._of(outcome.profile)
+        known.since_default = 0 if kind is TrialKind.DEFAULT else known.since_default + 1
+        known.since_best = 0 if kind is TrialKind.BEST else known.since_best + 1
+        if outcome.verdict is not Verdict.OK:
+            return None
+        if known.reference is None and (kind is TrialKind.DEFAULT or source == "in force"):
+            known.reference = outcome
+        known.last = outcome
+        reward = self._preset.reward(outcome, known.reference)
+        if broke:
+            reward = self._broken(reward)
+            known.incumbents.ban(outcome.knobs)
+        known.incumbents.add(number, outcome.knobs, reward.value)
+        return reward
 
     def agent_state(self, choice: Choice) -> AgentState:
         """How the agent stands after the trial that `choice` led to."""
@@ -191,8 +255,20 @@ class Learner:
             why=choice.why,
         )
 
-    def _propose(self, profile: Profile, observation: Observation) -> Choice:
-        pinned = self._held | self._pinned
+    def _broken(self, reward: Reward) -> Reward:
+        worth = min(reward.value, self._preset.failed_reward)
+        return Reward(worth, {**reward.terms, "slo": worth - reward.value})
+
+    def _observe(self, known: _Experience) -> Observation | None:
+        return self._preset.observe(known.last) if known.last is not None else None
+
+    def _by_hand(self, observation: Observation | None) -> Choice:
+        knobs, self._manual = (self._manual or {}) | self._pinned, None
+        return Choice(TrialKind.MANUAL, knobs, observation, "operator", why="set by hand")
+
+    def _propose(self, profile: Profile, observation: Observation, hold: KnobValues | None, heap_bytes: int) -> Choice:
+        kept = {knob.name: hold[knob.name] for knob in CATALOGUE if knob.applies == "restart"} if hold is not None else {}
+        pinned = self._held | kept | self._pinned
         fixed = {NAMES.index(name): codec.encode_knob(name, value) for name, value in pinned.items()}
         proposal = self.agent.propose(observation, fixed=fixed)
         # The pins as values: an action in float32 may stand for a neighbour of a large one.
@@ -201,7 +277,7 @@ class Learner:
             best = self.best(profile)
             wish = self._caution.near(wish, best.knobs if best is not None else self.default) | pinned
         kind = TrialKind.WARM_UP if proposal.source == "warm-up" else TrialKind.AGENT
-        knobs = evade(wish, profile, self._version, pinned)
+        knobs = evade(wish, profile, self._version, pinned, heap_bytes)
         return Choice(kind, knobs, observation, proposal.source, proposal.noise, proposal.why)
 
     def _of(self, profile: Profile) -> _Experience:
