@@ -31,6 +31,9 @@ from brokertuner_tui.files import check_disk, replace_file, sync_folder
 FORMAT = "brokertuner-tui agent"
 VERSION = 1
 MANIFEST, TENSORS = "manifest.json", "tensors.safetensors"
+_MANIFEST_BYTES, _TENSORS_BYTES, _HEADER_BYTES = 64 * 2**20, 2 * 2**30, 100_000_000
+"""The last one is safetensors' own limit."""
+_MOST, _MOST_WEIGHTS = 16_384, 2**28
 
 
 class _NotWhole(Exception):
@@ -73,9 +76,7 @@ def save(agent: DDPG, folder: Path, extra: Mapping[str, str]) -> None:
         try:
             replace_file(fresh / TENSORS, tensors)
             replace_file(fresh / MANIFEST, manifest)
-            if folder.exists():
-                shutil.rmtree(previous_of(folder), ignore_errors=True)
-                os.rename(folder, previous_of(folder))
+            _make_way(folder)
             os.rename(fresh, folder)
         except BaseException:
             shutil.rmtree(fresh, ignore_errors=True)
@@ -102,6 +103,20 @@ def load(folder: Path, device: str) -> DDPG:
         raise UsageError(f"checkpoint {folder}: {broken}, and there is no whole previous one") from None
 
 
+def _make_way(folder: Path) -> None:
+    """What is there becomes the previous one; if it is broken, it goes, since the previous one is what could be loaded."""
+    if not folder.exists():
+        return
+    try:
+        _read_files(folder)
+    except _NotWhole:
+        if previous_of(folder).exists():
+            shutil.rmtree(folder)
+            return
+    shutil.rmtree(previous_of(folder), ignore_errors=True)
+    os.rename(folder, previous_of(folder))
+
+
 def _remove_leftovers(folder: Path) -> None:
     for left in folder.parent.glob(f".{folder.name}.*.new"):  # of a process that was killed while it wrote
         shutil.rmtree(left, ignore_errors=True)
@@ -112,38 +127,87 @@ def _sum(body: Mapping[str, Any]) -> str:
 
 
 def _read(folder: Path, device: str) -> DDPG:
+    body, data = _read_files(folder)
+    if body["format"] != FORMAT:
+        raise _NotWhole("not an agent's checkpoint")
+    if body["version"] != VERSION:
+        raise _NotWhole(f"of format version {body['version']}, this program knows {VERSION}")
+    try:
+        config = AgentConfig.from_dict(body["config"])
+        _check_sizes(body, config, data)
+        agent = DDPG(body["observation_size"], body["action_size"], config, seed=body["seed"], device=device)
+        _restore(agent, parse_tensors(data))
+        agent.set_state(body["state"])
+        agent.extra = dict(body["extra"])
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        OverflowError,
+        MemoryError,
+        SafetensorError,
+    ) as error:
+        # Sums are right, so it is whole: written by another version of this program, or by somebody.
+        raise _NotWhole(f"does not fit this version ({' '.join(str(error).split()) or type(error).__name__})") from error
+    return agent
+
+
+def _read_files(folder: Path) -> tuple[dict[str, Any], bytes]:
+    """The manifest's body and the tensors as bytes, whole by their sums.
+
+    The sums tell damage, not malice: whoever can write here can sum up as well. So nothing is believed of what they cover.
+    """
     if not folder.exists():
         raise _NotWhole("there is none")
     try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
+        manifest = json.loads(_read_at_most(folder / MANIFEST, _MANIFEST_BYTES))
         body = manifest["agent"]
-        if body["format"] != FORMAT:
-            raise _NotWhole("not an agent's checkpoint")
-        if body["version"] != VERSION:
-            raise _NotWhole(f"of format version {body['version']}, this program knows {VERSION}")
-        if manifest["sha256"] != _sum(body):
+        said = (body["format"], body["version"], body["tensors"]["bytes"], body["tensors"]["sha256"])
+        if manifest["sha256"] != _sum(body) and said[:2] == (FORMAT, VERSION):
             raise _NotWhole(f"{MANIFEST} was changed or damaged")
-        data = (folder / TENSORS).read_bytes()
+        size = (folder / TENSORS).stat().st_size
+        if size != said[2]:
+            raise _NotWhole(f"{TENSORS} is truncated: {size} of {said[2]} bytes")
+        data = _read_at_most(folder / TENSORS, _TENSORS_BYTES)
     except FileNotFoundError as error:
         raise _NotWhole(f"{Path(str(error.filename)).name} is missing: not a checkpoint") from error
     except OSError as error:
         raise _NotWhole(f"cannot be read: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _NotWhole(f"{MANIFEST} is not an agent's") from error
-    if len(data) != body["tensors"]["bytes"]:
-        raise _NotWhole(f"{TENSORS} is truncated: {len(data)} of {body['tensors']['bytes']} bytes")
-    if hashlib.sha256(data).hexdigest() != body["tensors"]["sha256"]:
+    if hashlib.sha256(data).hexdigest() != said[3]:
         raise _NotWhole(f"{TENSORS} is damaged")
-    try:
-        config = AgentConfig.from_dict(body["config"])
-        agent = DDPG(body["observation_size"], body["action_size"], config, seed=body["seed"], device=device)
-        _restore(agent, parse_tensors(data))
-        agent.set_state(body["state"])
-    except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        # Sums are right, so it is whole: written by another version of this program.
-        raise _NotWhole(f"does not fit this version ({error})") from error
-    agent.extra = dict(body["extra"])
-    return agent
+    return body, data
+
+
+def _read_at_most(path: Path, most: int) -> bytes:
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise _NotWhole(f"{path.name} is not an agent's: {size} bytes, and no agent has more than {most}")
+        return file.read(size)
+
+
+def _check_sizes(body: Mapping[str, Any], config: AgentConfig, data: bytes) -> None:
+    """Before anything is allocated: the header's length, and how large an agent is asked for.
+
+    Raises:
+        ValueError: not what `save` writes.
+    """
+    header = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or header > min(len(data) - 8, _HEADER_BYTES):
+        raise ValueError(f"the header of {TENSORS} would have {header} bytes, the file has {len(data)}")
+    if data[8:9] != b"{":
+        raise ValueError(f"{TENSORS} has no header")
+    asked = {"observation_size": body["observation_size"], "action_size": body["action_size"]}
+    asked |= {"hidden": config.hidden, "members": config.members}
+    for name, value in asked.items():
+        if type(value) is not int or not 0 < value <= _MOST:
+            raise ValueError(f"{name} = {value}")
+    if config.hidden**2 * config.members > _MOST_WEIGHTS:
+        raise ValueError(f"{config.members} networks of {config.hidden}² weights")
 
 
 def _tensors(agent: DDPG) -> dict[str, Tensor]:
