@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from brokertuner_tui.broker.log import BrokerLog
+from brokertuner_tui.broker.pretest import Line, lines_of
 from brokertuner_tui.errors import TunerError, UsageError
 from brokertuner_tui.files import replace_file
 from brokertuner_tui.knobs.catalogue import KnobValues
@@ -27,6 +28,7 @@ class BrokerFolder:
         self.extra_conf = self.includes / "00_extra.conf"
         self.knob_conf = self.includes / "broker_tuner.conf"
         self.data = self.path / "data"
+        self.intent = self.path / "intent.json"
         self.log = BrokerLog(self.path / "mosquitto.log")
         self._lock: int | None = None
 
@@ -73,6 +75,19 @@ class BrokerFolder:
         content = render(knobs).encode()
         announce(content)
         replace_file(self.knob_conf, content)
+
+    def for_a_test(self, knobs: bytes) -> list[Line]:
+        """The whole config with `knobs` as its knob file.
+
+        Raises:
+            OSError: a file cannot be read.
+        """
+        extra = self.extra_conf.read_bytes() if self.extra_conf.exists() else b""
+        return [
+            *lines_of(self.main_conf.read_bytes(), str(self.main_conf)),
+            *lines_of(extra, str(self.extra_conf)),
+            *lines_of(knobs, str(self.knob_conf)),
+        ]
 
     def forget_sessions(self) -> None:
         """Deletes what the broker saved. Left behind, it would come back when persistence is switched on again.

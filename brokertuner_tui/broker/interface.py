@@ -29,7 +29,9 @@ class Applied:
     verify_s: float
     total_s: float
     checks: tuple[str, ...]
-    """What was verified, in the operator's words: `process`, `port owner`, `CONNACK`, `round trip`, `log`, ..."""
+    """What was verified, in the operator's words: `pre-test`, `process`, `port owner`, `CONNACK`, `round trip`, `log`, ..."""
+    pretest_s: float = 0.0
+    """Waiting for the pre-test, beyond what writing took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +148,27 @@ class Broker(Protocol):
     def log_path(self) -> Path | None:
         """The broker's log, if it is a file here."""
 
+    @property
+    def last_good(self) -> dict[str, Value] | None:
+        """What was confirmed last (at first, what was found or started with): a failed change goes back to it, and so does the
+        next start after a crash. None before the start."""
+
+    @property
+    def recovered(self) -> str:
+        """What the start repaired of an earlier tuner's unconfirmed change, in a sentence; empty where there was nothing."""
+
+    def confirm(self) -> None:
+        """What is in force has proven itself: it is the last known good from now on. Durable when this returns.
+
+        Raises:
+            TunerError: nothing was started, or that could not be noted: the next start goes back to what was good before.
+        """
+
     def start(self, knobs: KnobValues) -> Applied:
         """Starts with `knobs` in force.
+
+        An unconfirmed change of a tuner that has gone is rolled back instead: `recovered` says so, and `Applied.knobs` are
+        the last known good.
 
         Raises:
             ApplyFailed: it did not come up.
@@ -157,8 +178,11 @@ class Broker(Protocol):
     def apply(self, knobs: KnobValues) -> Applied:
         """Brings `knobs` into force by reload or restart, whatever the change needs, and verifies it.
 
+        Before anything is touched an intent is on the disk, and the knobs have passed a pre-test where one can be made. Until
+        `confirm` the change counts as unconfirmed (not on the way back to `last_good`, which needs no confirmation).
+
         Raises:
-            ApplyFailed: it did not come up; the last good knobs were put back (see `restored`).
+            ApplyFailed: it did not come up; the last known good was put back (see `restored`).
             UsageError: a value is not legal; nothing was touched.
             BrokerDrifted: its config is not as it was left; nothing was touched.
         """
@@ -221,3 +245,11 @@ class Tended(Protocol):
             BrokerStopped: somebody stopped it on purpose.
             ApplyFailed: it did not come up.
         """
+
+
+@runtime_checkable
+class Patient(Protocol):
+    """A broker whose changes wait for a connection that is lost."""
+
+    def stop_waiting(self) -> None:
+        """From now on they do not: the end was asked for. Any thread."""

@@ -16,6 +16,7 @@ import pytest
 
 from brokertuner_tui.broker.interface import ApplyFailed
 from brokertuner_tui.broker.managed import ManagedBroker
+from brokertuner_tui.broker.pretest import Attempt, PreTest
 from brokertuner_tui.errors import ExitCode, TunerError, UsageError
 from brokertuner_tui.knobs.catalogue import Value, defaults
 from brokertuner_tui.process.identity import Identity
@@ -58,8 +59,11 @@ def test_a_memory_limit_too_small_to_start(every_mosquitto: Path, make_broker: M
     assert broker.status().knobs == raised.value.restored.knobs == usual
 
 
-def test_a_memory_limit_lowered_below_the_heap_in_use(every_mosquitto: Path, make_broker: MakeBroker) -> None:
+def test_a_memory_limit_lowered_below_the_heap_in_use(
+    every_mosquitto: Path, make_broker: MakeBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By reload: 2.0 then drops every client and cannot be reloaded any more, 2.1 ends."""
+    monkeypatch.setattr(PreTest, "begin", lambda *_: Attempt([], Path(), 0.0, lambda: None))  # which would not let it through
     broker = make_broker(every_mosquitto)
     usual = started(broker)
     began = time.monotonic()
@@ -151,7 +155,11 @@ def test_one_that_ends_at_once(mosquitto: Path, make_broker: MakeBroker, tmp_pat
 
 
 def test_when_even_the_last_good_knobs_fail(mosquitto: Path, make_broker: MakeBroker, tmp_path: Path) -> None:
-    program = wrapper(tmp_path / "fails later", mosquitto, f'[ -e "{tmp_path}/broken" ] && exit 9\nexec "$mosquitto" "$@"')
+    program = wrapper(
+        tmp_path / "fails later",
+        mosquitto,
+        f'case "$*" in */pretest/*) ;; *) [ -e "{tmp_path}/broken" ] && exit 9;; esac\nexec "$mosquitto" "$@"',
+    )
     broker = make_broker(program)
     usual = started(broker)
     (tmp_path / "broken").touch()
@@ -339,8 +347,11 @@ def test_a_program_that_is_gone(mosquitto: Path, make_broker: MakeBroker, tmp_pa
     broker = make_broker(program)
     usual = started(broker)
     program.rename(tmp_path / "elsewhere")
-    with pytest.raises(ApplyFailed, match=r"cannot be run: No such file or directory; the knobs before could not be put back"):
+    with pytest.raises(ApplyFailed, match=r"cannot be run: No such file or directory; the knobs before are still in force"):
         broker.apply(usual | {"max_inflight_messages": 5})
+    assert broker.status().knobs == usual
+    with pytest.raises(ApplyFailed, match="cannot be run: No such file or directory"):
+        broker.restart()
     assert broker.status().state == "failed"
     (tmp_path / "elsewhere").rename(program)
     assert broker.restart().knobs == usual
@@ -351,6 +362,7 @@ def test_nothing_outlives_a_killed_tuner(mosquitto: Path, tmp_path: Path) -> Non
 import sys, time
 from pathlib import Path
 from brokertuner_tui.broker.managed import ManagedBroker
+from brokertuner_tui.broker.pretest import Attempt, PreTest
 from brokertuner_tui.knobs.catalogue import defaults
 broker = ManagedBroker(Path(sys.argv[1]), Path(sys.argv[2]))
 print(broker.start(defaults(broker.version)).pid, flush=True)
