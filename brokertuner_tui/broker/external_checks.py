@@ -27,6 +27,7 @@ class NotReady(TunerError):
 
     def __init__(self, name: str, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
+        self.passes = all(problem.passes for problem in self.problems)
         if len(self.problems) == 1:
             super().__init__(f"{name}: {self.problems[0]}")
         else:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from brokertuner_tui.broker.interface import Applied, ApplyFailed, Broker, BrokerStopped
+from brokertuner_tui.broker.interface import Applied, ApplyFailed, Broker, BrokerDrifted, BrokerStopped
 from brokertuner_tui.connection.tracker import Linked
 from brokertuner_tui.errors import TunerError
 from brokertuner_tui.knobs.catalogue import KnobValues
@@ -145,9 +145,10 @@ class BrokerKeeper:
             return Report(Care.STOPPED, self._reason)
         try:
             applied = self._hands.restart() if self._hangs else self._hands.revive()
-        except BrokerStopped as error:
-            news, self._stopped_at = self._stopped_at == float("-inf"), self._clock()
-            return Report(Care.STOPPED, str(error), news=news)
+        except (BrokerStopped, BrokerDrifted) as error:
+            self._stopped_at = self._clock()
+            self._reason = "somebody stopped the broker" if isinstance(error, BrokerStopped) else str(error)
+            return Report(Care.STOPPED, self._reason)
         except TunerError as error:
             self._reason, self._log = str(error), error.log if isinstance(error, ApplyFailed) else ""
             self._hangs = False

@@ -26,6 +26,8 @@ class Problem:
 
     what: str
     mend: str
+    passes: bool = False
+    """Whether it may pass by itself: it is about to start, for example."""
 
     def __str__(self) -> str:
         return f"{self.what}; mend it with: {self.mend}"

@@ -111,7 +111,7 @@ class SystemdService:
             start = f"sudo systemctl start {unit}"
             if _given_up(shown):
                 start = f"sudo systemctl reset-failed {unit} && {start}"
-            found.append(Problem(f"{unit} does not run ({_how(shown) or shown.get('ActiveState')})", start))
+            found.append(Problem(f"{unit} does not run ({_how(shown) or shown.get('ActiveState')})", start, passes=True))
         found += [problem for verb in ("reload", "restart") if (problem := self._right_to(verb)) is not None]
         return found
 

@@ -136,6 +136,10 @@ class TuningSettings(Section):
     max_steps: int = Field(200, ge=1)
     """Steps of an episode of the environment."""
     max_seconds: float | None = Field(None, gt=0)
+    start_attempts: int = Field(5, ge=1, le=1000)
+    """How often what a run needs (the broker, its agent, the load) is tried before the run gives up."""
+    start_wait_sec: float = Field(10.0, gt=0, le=600)
+    """Between two of these attempts."""
     confirm_windows: int = Field(5, ge=2, le=100)
     """Interleaved windows of default and best before the best counts as confirmed."""
     on_stop: Literal["best", "default", "current"] = "best"
@@ -155,7 +159,7 @@ class TuningSettings(Section):
     """How often the agent may restart the broker; None: as often as it likes."""
     no_restarts: list[str] = Field([], description='a list of hours such as "22:00-06:00" (local time)')
     """Hours in which the agent does not restart the broker."""
-    save_freq: int = Field(20, ge=1)
+    save_freq: int = Field(1, ge=1)
     """Trials between two checkpoints."""
 
 

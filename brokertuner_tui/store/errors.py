@@ -15,6 +15,12 @@ class StoreAway(StoreError):
     exit_code = ExitCode.CONNECTION
 
 
+class StoreBusy(StoreError):
+    """Somebody else held the file for too long; nothing was changed, and the same write can succeed later."""
+
+    passes = True
+
+
 class WriterElsewhere(StoreError):
     """Another session writes to the same store; the message says which."""
 

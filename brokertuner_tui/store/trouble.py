@@ -12,12 +12,13 @@ from urllib.parse import quote
 from sqlalchemy.exc import SQLAlchemyError
 
 from brokertuner_tui.errors import DiskFailed
-from brokertuner_tui.store.errors import DiskFull, StoreError
+from brokertuner_tui.store.errors import DiskFull, StoreBusy, StoreError
 
 _ROOM_BYTES = 256 * 2**10
 _FULL_NAMES = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
 """The second: the index of the write-ahead log could not grow."""
 _FAILED_NAMES = ("SQLITE_IOERR_FSYNC", "SQLITE_IOERR_DIR_FSYNC")
+_BUSY_NAMES = ("SQLITE_BUSY", "SQLITE_LOCKED")
 _DAMAGED_NAMES = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 
 
@@ -56,6 +57,8 @@ def _ours(where: str, error: sqlite3.Error | None, text: str) -> StoreError | Di
         return DiskFull(f"the disk is full: {where}: {text}")
     if name in _FAILED_NAMES:
         return DiskFailed(f"the disk failed: {where}: {text} ({name}): what was not acknowledged by then may be lost")
+    if name.startswith(_BUSY_NAMES):
+        return StoreBusy(f"{where}: {text}")
     return StoreError(f"{where}: {text}")
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Literal
 
 from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerUnavailable
 from brokertuner_tui.broker.keeper import BrokerKeeper, Hands
 from brokertuner_tui.env.testbed import Testbed
 from brokertuner_tui.knobs.catalogue import KnobValues
-from brokertuner_tui.process.backoff import BackoffPolicy, Care
+from brokertuner_tui.process.backoff import Care
 from brokertuner_tui.tuning import events
+from brokertuner_tui.tuning.attempts import Patience
 from brokertuner_tui.tuning.events import Level
 from brokertuner_tui.workload.load import LoadError
 from brokertuner_tui.workload.supervisor import Checked, LoadSupervisor
@@ -21,11 +23,12 @@ Tell = Callable[[events.Event], None]
 class Operations:
     """The hands of a session. Used by its thread alone."""
 
-    def __init__(self, testbed: Testbed, check_freq: int, tell: Tell, backoff: BackoffPolicy | None = None) -> None:
+    def __init__(self, testbed: Testbed, check_freq: int, tell: Tell, patience: Patience | None = None) -> None:
         self.testbed = testbed
+        self.patience = patience or Patience()
         hands = Hands(testbed.revive_broker, testbed.restart_broker, testbed.apply)
-        self._keeper = BrokerKeeper(testbed.broker, hands, testbed.hung, backoff)
-        self._supervisor = LoadSupervisor(testbed.load, check_freq, backoff)
+        self._keeper = BrokerKeeper(testbed.broker, hands, testbed.hung, self.patience.backoff)
+        self._supervisor = LoadSupervisor(testbed.load, check_freq, self.patience.backoff)
         self._tell = tell
         self.trouble = ""
         """What `look_after` found wrong last."""
@@ -71,6 +74,22 @@ class Operations:
         self._changed(applied, why)
         return applied
 
+    def settle_drift(self, keep: Literal["ours", "theirs"]) -> Applied:
+        """After somebody else has changed the config: brings ours back, or goes on with what is there now.
+
+        Raises:
+            ApplyFailed: the broker does not run with it; that was told.
+            TunerError: see `Broker.accept` and `Broker.reclaim`.
+        """
+        try:
+            applied = self.testbed.settle_drift(keep)
+        except ApplyFailed as error:
+            self._tell(events.BrokerTrouble(time.time(), str(error), error.log, False))
+            raise
+        why = "ours again" if keep == "ours" else "what somebody else has set, accepted"
+        self._changed(applied, f"{why}, by the operator's word")
+        return applied
+
     def restart_broker(self, why: str) -> Applied:
         """Restarts the broker with the knobs in force; one that was given up gets its chance again.
 
@@ -111,7 +130,7 @@ class Operations:
         report = self._keeper.look(reason)
         if not report.care.up:
             self.trouble = report.reason
-        if not report.news or report.care is Care.STOPPED:
+        if not report.news:
             return report.care
         self._tell(events.BrokerTrouble(time.time(), report.reason, report.log, report.care is Care.BACK))
         if report.applied is not None:

@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeVar
 
-from brokertuner_tui.broker.interface import Applied, ApplyFailed
+from brokertuner_tui.broker.interface import Applied, ApplyFailed, told
 from brokertuner_tui.config.settings import TuningSettings
 from brokertuner_tui.connection.tracker import ConnectionState, Linked
 from brokertuner_tui.env.outcome import Outcome, PhaseName, Verdict
@@ -20,16 +20,20 @@ from brokertuner_tui.knobs import codec, validation
 from brokertuner_tui.knobs.catalogue import KnobValues, changed
 from brokertuner_tui.process.backoff import Care
 from brokertuner_tui.tuning import commands, events
+from brokertuner_tui.tuning.attempts import attempt
 from brokertuner_tui.tuning.confirm import Confirmation
+from brokertuner_tui.tuning.drift import DriftCheck
 from brokertuner_tui.tuning.ending import Ending
 from brokertuner_tui.tuning.events import Left, Level, State
 from brokertuner_tui.tuning.guard.traps import traps
 from brokertuner_tui.tuning.learner import Choice, Learner
 from brokertuner_tui.tuning.operations import Operations, Tell
+from brokertuner_tui.tuning.recovery import OrphanWatch
 
 if TYPE_CHECKING:  # importing the store imports SQLAlchemy
     from brokertuner_tui.tuning.recorder import Recorder
 
+T = TypeVar("T")
 _IDLE_S = 0.1
 _AWAY_S = 0.05
 _LIGHT = (commands.Pause, commands.Resume, commands.Step, commands.Pin, commands.Unpin)
@@ -49,7 +53,9 @@ class Run:
         tell: Tell,
         *,
         keep_open: bool,
+        done: int = 0,
     ) -> None:
+        """`done`: trials that this run had before it was interrupted."""
         self._tuning = tuning
         self._operations = operations
         self._testbed = operations.testbed
@@ -65,7 +71,7 @@ class Run:
         self._budget = tuning.total_timesteps
         self._started = time.monotonic()
         self._trial_seconds = tuning.step_interval_sec + tuning.settle_sec
-        self._checkpointed = 0
+        self._checkpointed = done
         self._remarked: set[str] = set()
         self._held = False
         """Paused by us, not by the operator: the store is full, or the broker was stopped."""
@@ -73,9 +79,20 @@ class Run:
         """For the next attempt to bring back broker or load."""
         self._unkept: events.TrialFinished | None = None
         """Measured, and not durable yet: the store has no room; it is told when it is."""
-        self.trials = 0
+        self._drift = DriftCheck(self._testbed.broker, tell)
+        self._stands_back = False
+        """Paused because the broker's config was changed behind our back."""
+        self.trials = done
+        self._orphans = OrphanWatch(tell)
         self._ending = Ending(
-            operations, learner, recorder, tuning.confirm_windows, tell, measure=self._measure, interrupted=self._interrupted
+            operations,
+            learner,
+            recorder,
+            tuning.confirm_windows,
+            tell,
+            measure=self._measure,
+            interrupted=self._interrupted,
+            retry=self._retry,
         )
 
     @property
@@ -97,30 +114,43 @@ class Run:
         self._enter(State.TUNING)
         while self._stop is None:
             self._obey_all()
+            self._orphans.poll()
             self._acknowledge()
-            if self._stop is not None:
+            if self._stop is not None or (self._drift.look(ask=True) and not self._keep_open):
                 break
-            if self._state is State.PAUSED:
-                self._idle()
-            elif self._operations.agent_is_away() and not self._late():
-                self._await_agent()
-            elif full := self._recorder.why_full:
-                self._hold(full, "there is room again")
-            elif self._spent():
-                self._conclude()
-            elif self._is_ready():
-                stepping = self._state is State.STEPPING  # a step that is asked for in mid-trial means the next one
-                self._trial()
-                if stepping and self._state is State.STEPPING:
-                    self._enter(State.PAUSED, "one trial done")
+            self._turn()
         self._enter(State.STOPPING)
         self._acknowledge()
         if self._unkept is not None:
             self._notice(f"trial {self._unkept.trial} was measured and is not kept: there is no room for it", "error")
         if self._checkpointed != self.trials:
             self._checkpoint()
-        left, reason = self._ending.leave(self._stop.leave or self._tuning.on_stop)
-        return State(self._stop.state), reason, left
+        stop = self._stop or commands.Stop(state="completed")
+        if self._drift.look(now=True):
+            # Whoever changed it wanted it so: nothing is written, not even the defaults.
+            return State.CANCELLED if stop.state == "cancelled" else State.FAILED, told(self._drift.differences), "current"
+        left, reason = self._ending.leave(stop.leave or self._tuning.on_stop)
+        return State(stop.state), reason, left
+
+    def _turn(self) -> None:
+        """What is to be done now."""
+        if self._drift.differences:
+            self._stand_back()
+        elif self._stands_back:
+            self._go_on("the broker's config is as we left it again")
+        elif self._state is State.PAUSED:
+            self._idle()
+        elif self._operations.agent_is_away() and not self._late():
+            self._await_agent()
+        elif full := self._recorder.why_full:
+            self._hold(full, "there is room again")
+        elif self._spent():
+            self._conclude()
+        elif self._is_ready():
+            stepping = self._state is State.STEPPING  # a step that is asked for in mid-trial means the next one
+            self._trial()
+            if stepping and self._state is State.STEPPING:
+                self._enter(State.PAUSED, "one trial done")
 
     def _spent(self) -> bool:
         return self.trials >= self._budget or self._late()
@@ -149,6 +179,41 @@ class Run:
             elif self._held and care.up and not self._recorder.is_full:
                 self._resume()
 
+    def _stand_back(self) -> None:
+        """The broker's config was changed behind our back: nothing is done until the operator says what counts."""
+        if self._state is not State.PAUSED:
+            self._stands_back = True
+            self._enter(State.PAUSED, told(self._drift.differences))
+        try:
+            self._waiting.append(self._inbox.get(timeout=_IDLE_S))
+        except queue.Empty:
+            self._operations.follow_schedule()
+
+    def _go_on(self, why: str) -> None:
+        """The drift is settled: back to work, if that is what was left for it."""
+        self._notice(why, "info")
+        if self._stands_back:
+            self._stands_back = False
+            self._resume()
+
+    def _reconcile(self, keep: Literal["ours", "theirs"]) -> Applied:
+        if not self._drift.look(ask=True, now=True):
+            raise TunerError("the broker's config is as we left it: there is nothing to reconcile")
+        before = dict(self._operations.in_force or self._learner.default)
+        applied = self._operations.settle_drift(keep)
+        if keep == "theirs":
+            for knob in changed(before, applied.knobs):
+                if knob in self._learner.pinned:
+                    self._pin(knob, applied.knobs[knob])
+            self._learner.try_next(applied.knobs)
+        if not self._drift.look(now=True):
+            self._go_on("ours is in force again" if keep == "ours" else "going on with what somebody else has set")
+        return applied
+
+    def _refuse_while_drifted(self) -> None:
+        if self._drift.look(now=True):
+            raise TunerError(f"{told(self._drift.differences)}; say first which of the two counts (reconcile: ours or theirs)")
+
     def _is_ready(self) -> bool:
         """Whether broker and load are up; waits a moment for an attempt that is not due yet."""
         care = self._operations.look_after()
@@ -156,7 +221,7 @@ class Run:
         if self._waits:
             self._listen(_AWAY_S)
         elif care is Care.STOPPED:
-            self._hold("somebody stopped the broker", "it runs again; restart it here to start it")
+            self._hold(self._operations.trouble, "it runs again; restart it here to start it")
         elif care is Care.GIVEN_UP:
             self._given_up()
         return care.up
@@ -176,12 +241,18 @@ class Run:
     def _listen(self, seconds: float) -> bool:
         """Waits; ends early when there is a command to be obeyed. Whether it was as long as was asked for."""
         deadline = time.monotonic() + seconds
-        while not self._interrupted():
+        if self._stop is not None and self._stop.state == "cancelled":
+            return False  # whoever wants the end does not want to wait for it
+        while not self._is_asked():
             left = deadline - time.monotonic()
             if left <= 0:
                 return True
             time.sleep(min(left, _AWAY_S))
         return False
+
+    def _retry(self, what: str, action: Callable[[], T]) -> T:
+        """What `action` gives; done again where it fails for a passing reason, unless there is a command to be obeyed."""
+        return attempt(action, what, self._operations.patience.task, pause=self._listen, tell=self._notice)
 
     def _hold(self, reason: str, until: str) -> None:
         """No trial makes sense now: waits until one does, or until the operator decides otherwise."""
@@ -220,13 +291,15 @@ class Run:
         before = self._operations.in_force or choice.knobs
         floor = self._learner.floor(choice, self._testbed.profile)
         outcome = self._testbed.trial(choice.knobs, on_phase=self._phase, interrupted=self._interrupted, floor=floor)
-        self._operations.revive_broker(outcome.reason)
+        outcome = self._undisturbed(outcome)
+        if not self._drift.differences:
+            self._operations.revive_broker(outcome.reason)
         outcome = self._excused(outcome)
         self._tell_remarks(outcome)
         outcome = replace(outcome, timings=replace(outcome.timings, propose_s=propose_s))
         self._learn_and_record(number, choice, outcome, before)
         self.trials = number  # until here, phases belong to it as the one that is under way
-        if outcome.verdict is Verdict.FAILED or outcome.cut_short:
+        if (outcome.verdict is Verdict.FAILED or outcome.cut_short) and not self._drift.differences:
             self._put_back(choice, outcome)
         self._trial_seconds += 0.2 * (time.perf_counter() - began - self._trial_seconds)
         if number % self._tuning.save_freq == 0:
@@ -253,13 +326,20 @@ class Run:
         )
         self._phase(PhaseName.RECORDING)
         started = time.perf_counter()
-        kept = self._recorder.trial(event, self._operations.broker_restarts, self._operations.load_restarts)
+        restarts = self._operations.broker_restarts, self._operations.load_restarts
+        kept = self._retry(f"trial {number} is not kept yet", lambda: self._recorder.trial(event, *restarts))
         timings = replace(event.outcome.timings, record_s=time.perf_counter() - started)
         event = replace(event, outcome=replace(event.outcome, timings=timings))
         if kept:
             self._tell(event)
         else:
             self._unkept = event
+
+    def _undisturbed(self, outcome: Outcome) -> Outcome:
+        """What was measured while somebody else changed the config says nothing about our knobs."""
+        if not self._drift.look(now=True):
+            return outcome
+        return replace(outcome, verdict=Verdict.INCONCLUSIVE, reason=told(self._drift.differences))
 
     def _excused(self, outcome: Outcome) -> Outcome:
         """A broker whose config found no room on the disk has not refused it: that says nothing about the knobs."""
@@ -290,7 +370,11 @@ class Run:
         self._operations.apply(knobs, f"put back after {what}")
 
     def _interrupted(self) -> bool:
-        """Takes commands in the middle of a trial; whether one of them needs the trial to end."""
+        """Takes commands in the middle of a trial; whether one of them, or a drift, needs the trial to end."""
+        return self._is_asked() or self._drift.look()
+
+    def _is_asked(self) -> bool:
+        """Takes commands; whether one of them waits to be obeyed."""
         while True:
             try:
                 command = self._inbox.get_nowait()
@@ -304,7 +388,7 @@ class Run:
     # -- commands ------------------------------------------------------------------------------------------------------
 
     def _obey_all(self) -> None:
-        while self._interrupted():
+        while self._is_asked():
             self._obey(self._waiting.pop(0))
 
     def _obey(self, command: commands.Command) -> None:
@@ -318,12 +402,14 @@ class Run:
     def _carry_out(self, command: commands.Command) -> None:  # noqa: C901 (a table of all commands)
         match command:
             case commands.Pause():
-                self._held = False
+                self._held = self._stands_back = False
                 if self._state in (State.TUNING, State.STEPPING):
                     self._enter(State.PAUSED, "by the operator")
             case commands.Resume():
+                self._refuse_while_drifted()
                 self._resume()
             case commands.Step():
+                self._refuse_while_drifted()
                 self._budget = max(self._budget, self.trials + 1)
                 self._enter(State.STEPPING)
             case commands.Pin(knob, value):
@@ -340,6 +426,9 @@ class Run:
                     _answer(reply, lambda: self._set(values))
             case commands.RestartBroker(reply):
                 _answer(reply, lambda: self._operations.restart_broker("restarted by the operator"))
+            case commands.Reconcile(keep, reply):
+                with contextlib.suppress(ApplyFailed):
+                    _answer(reply, lambda: self._reconcile(keep))
             case commands.RestartLoad():
                 self._operations.restart_load()
             case commands.ApplyBest():
@@ -377,7 +466,8 @@ class Run:
         for trap in traps(wanted, self._testbed.profile, self._testbed.version):
             if trap.knob in names:
                 self._notice(f"{trap.knob} = {trap.value}: {trap.reason}", "warning")
-        applied = self._operations.change(wanted, f"{', '.join(names)} set by the operator")
+        why = f"{', '.join(names)} set by the operator"
+        applied = self._retry("not brought into force yet", lambda: self._operations.change(wanted, why))
         self._learner.try_next(wanted)
         return applied
 
@@ -396,6 +486,8 @@ class Run:
         self._enter(State.CONFIRMING)
         self._checkpoint()
         self._ending.confirm()
+        if self._drift.look(now=True):
+            return  # to be settled first; then it is concluded again
         if self._keep_open:
             if not self._waiting:
                 self._ending.leave(self._tuning.on_stop)
@@ -409,11 +501,11 @@ class Run:
             pass
         if care is Care.GIVEN_UP and not self._keep_open:
             raise TunerError(self._operations.trouble)
-        return self._testbed.trial(knobs, on_phase=self._phase, interrupted=self._interrupted)
+        return self._undisturbed(self._testbed.trial(knobs, on_phase=self._phase, interrupted=self._interrupted))
 
     def _checkpoint(self) -> None:
         try:
-            self._recorder.agent(self._learner.agent, self.trials)
+            self._retry("the agent was not saved", lambda: self._recorder.agent(self._learner.agent, self.trials))
             self._checkpointed = self.trials
         except DiskFailed:
             raise  # never to be tried again

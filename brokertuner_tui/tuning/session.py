@@ -7,20 +7,24 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from brokertuner_tui.broker.interface import Broker, Patient
 from brokertuner_tui.broker.kinds import make_broker
+from brokertuner_tui.broker.managed import ManagedBroker
 from brokertuner_tui.config.settings import Settings
 from brokertuner_tui.env.presets import make_preset
 from brokertuner_tui.env.testbed import Testbed
 from brokertuner_tui.errors import TunerError
 from brokertuner_tui.knobs import validation
-from brokertuner_tui.knobs.catalogue import CATALOGUE, Value, Version
+from brokertuner_tui.knobs.catalogue import CATALOGUE, Value
 from brokertuner_tui.tuning import commands, events
+from brokertuner_tui.tuning.attempts import Patience, Tries, attempt
 from brokertuner_tui.tuning.events import Left, State
 from brokertuner_tui.tuning.guard.caution import Caution
+from brokertuner_tui.tuning.identities import identities
 from brokertuner_tui.tuning.learner import Learner
 from brokertuner_tui.tuning.operations import Operations
 from brokertuner_tui.tuning.run import Run
@@ -29,9 +33,15 @@ from brokertuner_tui.workload import live
 from brokertuner_tui.workload.profile import Workload
 
 if TYPE_CHECKING:  # importing the store imports SQLAlchemy
+    from brokertuner_tui.store.rows import TrialRow
     from brokertuner_tui.tuning.recorder import Recorder
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class _Stopped(TunerError):
+    """The operator asked for the end before the loop had begun."""
 
 
 class TuningSession:
@@ -44,9 +54,20 @@ class TuningSession:
         save_dir: store, checkpoints, logs; made if missing.
         keep_open: when the budget of trials is spent, bring the best into force and pause instead of ending; `Resume`
             grants another budget.
+        patience: with what fails for a passing reason; None: the usual one, and the settings' at the start.
+        resume: the run (its id, the beginning of one, or `last`) that goes on; None: a new one.
     """
 
-    def __init__(self, settings: Settings, workload: Workload, save_dir: Path, *, keep_open: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        workload: Workload,
+        save_dir: Path,
+        *,
+        keep_open: bool = False,
+        patience: Patience | None = None,
+        resume: str | None = None,
+    ) -> None:
         self.events = EventStream()
         self.error: TunerError | None = None
         self.summary: events.RunFinished | None = None
@@ -54,11 +75,15 @@ class TuningSession:
         self._workload = workload
         self._save_dir = save_dir
         self._keep_open = keep_open
+        self._resume = resume
+        tuning = settings.tuning
+        self._patience = patience or Patience(start=Tries(tuning.start_attempts, tuning.start_wait_sec))
         self._inbox: queue.SimpleQueue[commands.Command] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._main, name="tuning", daemon=True)
         self._started = time.monotonic()
         self._recorder: Recorder | None = None
         self._operations: Operations | None = None
+        self._broker: Broker | None = None
         self._testbed: Testbed | None = None
         self._run: Run | None = None
 
@@ -68,6 +93,8 @@ class TuningSession:
 
     def send(self, command: commands.Command) -> None:
         """Asks for something; returns at once. What came of it is told by events."""
+        if isinstance(command, commands.Stop) and isinstance(self._broker, Patient):
+            self._broker.stop_waiting()
         self._inbox.put(command)
 
     def join(self, timeout_s: float | None = None) -> bool:
@@ -88,6 +115,8 @@ class TuningSession:
         try:
             self._run = self._open()
             state, reason, left = self._run.tune()
+        except _Stopped as stopped:
+            state, reason = State.CANCELLED, str(stopped)
         except TunerError as error:
             self.error, reason = error, str(error)
         except Exception as error:
@@ -104,18 +133,25 @@ class TuningSession:
 
         tuning = self._settings.tuning
         pinned = {name: validation.check(name, value) for name, value in tuning.pin.items()}
-        version, program = self._identify()  # first: where there is no broker, nothing is left on disk
+        # First: where there is no broker, nothing is left on disk.
+        self._broker = broker = make_broker(self._settings.broker, self._save_dir / "broker")
+        version, program = self._await("the broker cannot be asked yet", lambda: (broker.version, broker.program))
         self._recorder = Recorder(
             self._save_dir,
             self._settings,
             self._workload,
-            tell=lambda message, level: self._tell(events.Notice(time.time(), message, level)),
+            tell=self._notice,
             pause=self._pause,
         )
-        run = self._recorder.begin(program, version, pinned)
-        self._testbed = testbed = Testbed(self._settings, self._workload, self._recorder.folder)
+        if self._resume is not None:
+            before, run = self._recorder.resume(self._resume), self._recorder.run
+        else:
+            before, run = [], self._recorder.begin(program, version, pinned)
+        if isinstance(broker, ManagedBroker):
+            broker.move_to(self._recorder.folder / "broker")
+        self._testbed = testbed = Testbed(self._settings, self._workload, self._recorder.folder, broker)
         testbed.watch_connections(lambda name, status: self._tell(events.ConnectionChanged(time.time(), status, name)))
-        applied = testbed.open(pinned)
+        applied = self._await("the broker cannot be had yet", lambda: testbed.open(pinned))
         testbed.sampler.subscribe(lambda sample: self._tell(events.Sampled(time.time(), sample)))
         self._tell(
             events.RunStarted(
@@ -137,53 +173,83 @@ class TuningSession:
             )
         )
         self._tell(events.BrokerChanged(time.time(), applied, "started"))
-        self._operations = Operations(testbed, self._settings.load.check_freq, self._tell)
-        self._operations.start_load()
-        learner = self._make_learner(testbed, pinned)
-        return Run(tuning, self._operations, learner, self._recorder, self._inbox, self._tell, keep_open=self._keep_open)
+        self._operations = Operations(testbed, self._settings.load.check_freq, self._tell, self._patience)
+        self._recorder.processes(*identities(testbed))
+        self._await("the load does not start yet", self._operations.start_load)
+        self._recorder.processes(*identities(testbed))
+        learner = self._make_learner(testbed, pinned, before, self._recorder.checkpoint)
+        self._recorder.about = lambda: (learner.pinned, identities(testbed))
+        return Run(
+            tuning,
+            self._operations,
+            learner,
+            self._recorder,
+            self._inbox,
+            self._tell,
+            keep_open=self._keep_open,
+            done=len(before),
+        )
+
+    def _await(self, what: str, action: Callable[[], T]) -> T:
+        """What a run needs before it can begin; tried again, and said each time, while it may come by itself."""
+
+        def pause(seconds: float) -> bool:
+            self._pause(seconds)
+            return True
+
+        return attempt(action, what, self._patience.start, pause=pause, tell=self._notice)
 
     def _pause(self, seconds: float) -> None:
         """Waits before the loop has begun; a stop ends that, other commands are for later.
 
         Raises:
-            TunerError: the operator asked for the end.
+            _Stopped: the operator asked for the end.
         """
         deadline, later = time.monotonic() + seconds, list[commands.Command]()
         while (left := deadline - time.monotonic()) > 0:
             with contextlib.suppress(queue.Empty):
                 later.append(self._inbox.get(timeout=left))
                 if isinstance(later[-1], commands.Stop):
-                    raise TunerError("stopped while waiting for the database")
+                    raise _Stopped("stopped while waiting for what the run needs")
         for command in later:
             self._inbox.put(command)
 
-    def _identify(self) -> tuple[Version, str]:
-        """What the record says of the broker; its folder has a name only once the run has a record."""
-        broker = make_broker(self._settings.broker, self._save_dir / "broker")
-        try:
-            return broker.version, broker.program
-        finally:
-            broker.stop()
-
-    def _make_learner(self, testbed: Testbed, pinned: dict[str, Value]) -> Learner:
+    def _make_learner(
+        self, testbed: Testbed, pinned: dict[str, Value], before: Sequence[TrialRow], checkpoint: Path
+    ) -> Learner:
+        """Knows what it knew after the trials that were `before`."""
         from brokertuner_tui.agent.torch_import import import_torch_quietly
 
         import_torch_quietly()
         from brokertuner_tui.agent.ddpg import DDPG
         from brokertuner_tui.agent.presets import config_for
+        from brokertuner_tui.tuning.recall import load_agent, recall
 
         settings = self._settings
         preset = make_preset(settings.tuning.preset, settings.reward)
-        agent = DDPG(
-            len(preset.observation_names),
-            len(CATALOGUE),
-            config_for(settings.tuning.preset, settings.agent),
-            seed=settings.seed,
-            device=settings.agent.device,
-        )
+
+        def new_agent() -> DDPG:
+            return DDPG(
+                len(preset.observation_names),
+                len(CATALOGUE),
+                config_for(settings.tuning.preset, settings.agent),
+                seed=settings.seed,
+                device=settings.agent.device,
+            )
+
+        if before:
+            agent, saved, said = load_agent(checkpoint, len(before), new_agent, settings.agent.device)
+            if said:
+                self._notice(said, "warning")
+        else:
+            agent, saved = new_agent(), 0
         margin = settings.live.margin if self._workload.name == live.NAME else None
         caution = Caution.under(settings.tuning.safety, live_margin=margin)
-        return Learner(agent, preset, testbed.version, testbed.defaults, pinned, caution)
+        learner = Learner(agent, preset, testbed.version, testbed.defaults, pinned, caution)
+        if before:
+            recalled = recall(learner, before, saved)
+            self._notice(f"run {before[0].run} {recalled.told()}", "info" if recalled.exact else "warning")
+        return learner
 
     def _close(self, state: State, reason: str, left: Left) -> None:
         confirmed = self._run.confirmation.event if self._run and self._run.confirmation else None
@@ -204,6 +270,8 @@ class TuningSession:
         )
         if self._testbed is not None:
             self._safely(self._testbed.close)
+        elif self._broker is not None:
+            self._safely(self._broker.stop)
         if self._recorder is not None:
             recorder = self._recorder
             self._safely(lambda: recorder.finish(finished))
@@ -219,6 +287,9 @@ class TuningSession:
         except (TunerError, OSError) as error:
             log.exception("while ending the session")
             self._tell(events.Notice(time.time(), str(error), "error"))
+
+    def _notice(self, message: str, level: events.Level) -> None:
+        self._tell(events.Notice(time.time(), message, level))
 
     def _tell(self, event: events.Event) -> None:
         self.events.put(event)

@@ -18,7 +18,7 @@ from brokertuner_tui.broker.remote.freshness import Freshness
 from brokertuner_tui.connection.http import Answer, Lost
 from brokertuner_tui.connection.link import AgentLink
 from brokertuner_tui.connection.target import is_loopback
-from brokertuner_tui.connection.tracker import ConnectionStatus
+from brokertuner_tui.connection.tracker import ConnectionState, ConnectionStatus
 from brokertuner_tui.errors import ConnectionFailed, UsageError
 from brokertuner_tui.knobs.catalogue import KnobValues, Value, Version
 from brokertuner_tui.knobs.validation import check_all
@@ -75,6 +75,7 @@ class RemoteBroker:
         self._endpoint: tuple[Mapping[str, Any], Endpoint] | None = None
         self._status: BrokerStatus | None = None
         self._seen_beat = 0
+        self._hurried = False
         self._pending: _Change | None = None
         """Asked for, outcome not known: found out before anything else is asked."""
         self._ours: tuple[str, Mapping[str, Value]] | None = None
@@ -147,6 +148,10 @@ class RemoteBroker:
     def retry_connection(self) -> None:
         """See `Linked`."""
         self.link.tracker.retry()
+
+    def stop_waiting(self) -> None:
+        """See `Patient`."""
+        self._hurried = True
 
     # -- changes -------------------------------------------------------------------------------------------------------
 
@@ -289,7 +294,7 @@ class RemoteBroker:
         """
         known = self._pending is change
         while True:
-            if not self.link.await_usable(max(0.0, deadline - time.monotonic())):
+            if not self._await_link(deadline):
                 raise self._away(change)
             try:
                 answer = self._outcome(change) if known else None
@@ -311,6 +316,14 @@ class RemoteBroker:
                 raise BrokerUnavailable(f"the agent at {self.link.target}: a change has not ended yet")
             self._pending = None
             return self._result(change, answer)
+
+    def _await_link(self, deadline: float) -> bool:
+        """Waits until the agent can be asked; whether it can."""
+        while not self.link.await_usable(min(_POLL_S, max(0.0, deadline - time.monotonic()))):
+            given_up = self.connection.state is ConnectionState.GIVEN_UP
+            if given_up or self._hurried or time.monotonic() >= deadline:
+                return False
+        return True
 
     def _outcome(self, change: _Change) -> Answer | None:
         """What became of a change that was asked for before; None: it never arrived.
