@@ -33,7 +33,7 @@ _SETTLED_NS = 200_000_000
 """A file that was changed less than this before it was read may change again without another time stamp."""
 _ROTATED_S = 10.0
 """logrotate has Mosquitto reload, so that it opens its log anew: a reload so soon after a rotation is that."""
-_ASK_S = 2.0
+_ASK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from brokertuner_tui.broker.interface import Applied, ApplyFailed, Broker, BrokerUnavailable, Tended
 from brokertuner_tui.broker.kinds import make_broker
@@ -173,6 +174,11 @@ class Testbed:
             self.load.expect_restart()
         with self.heartbeat.expect_restart():
             return self.broker.apply(knobs)
+
+    def settle_drift(self, keep: Literal["ours", "theirs"]) -> Applied:
+        """See `Broker.reclaim` and `Broker.accept`."""
+        self.load.expect_restart()
+        return self.broker.reclaim() if keep == "ours" else self.broker.accept()
 
     def restart_broker(self) -> Applied:
         """Restarts the broker with the knobs in force, or brings back one that has died.
