@@ -272,6 +272,7 @@ class DDPG:
             "updates": self._updates,
             "noise_steps": self._noise.steps,
             "search": self._search.state(),
+            "fixed": {str(index): value for index, value in self._fixed.items()},
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
@@ -279,6 +280,7 @@ class DDPG:
         self._rng.bit_generator.state = state["rng"]
         self._updates, self._noise.steps = int(state["updates"]), int(state["noise_steps"])
         self._search.set_state(state["search"])
+        self._fixed = {int(index): float(value) for index, value in state.get("fixed", {}).items()}
 
     # -- checks --------------------------------------------------------------------------------------------------------
 

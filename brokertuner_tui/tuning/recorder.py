@@ -6,24 +6,26 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brokertuner_tui import __version__
 from brokertuner_tui.config.settings import Settings
-from brokertuner_tui.errors import TunerError
+from brokertuner_tui.errors import TunerError, UsageError
 from brokertuner_tui.files import check_disk, replace_file
 from brokertuner_tui.knobs.catalogue import Value, Version
 from brokertuner_tui.store.csv_logs import CsvLogs
 from brokertuner_tui.store.errors import NoRoom, StoreError
 from brokertuner_tui.store.export import conf_text
 from brokertuner_tui.store.place import place_of
-from brokertuner_tui.store.rows import RunInfo
+from brokertuner_tui.store.rows import BrokerIdentity, LoadIdentity, RunInfo, RunRow, RunState, TrialRow
 from brokertuner_tui.store.store import Store
 from brokertuner_tui.store.writer import Tell
 from brokertuner_tui.tuning.confirm import Confirmation
 from brokertuner_tui.tuning.events import RunFinished, State, TrialFinished
+from brokertuner_tui.tuning.recovery import release
 from brokertuner_tui.workload.profile import Workload
 
 if TYPE_CHECKING:  # importing the agent imports torch
@@ -32,6 +34,26 @@ if TYPE_CHECKING:  # importing the agent imports torch
 CONF_NAME = "broker_tuner.conf"
 _ROOM_S, _POLL_S = 2.0, 0.1
 _PACKAGES = ("torch", "numpy", "gymnasium", "paho-mqtt", "psutil", "SQLAlchemy")
+
+
+Processes = tuple[BrokerIdentity, LoadIdentity]
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What a run that goes on had come to before this session."""
+
+    broker_restarts: int = 0
+    workload_restarts: int = 0
+    seconds: float = 0.0
+
+    def with_session(self, event: RunFinished) -> RunFinished:
+        return replace(
+            event,
+            broker_restarts=self.broker_restarts + event.broker_restarts,
+            workload_restarts=self.workload_restarts + event.workload_restarts,
+            seconds=self.seconds + event.seconds,
+        )
 
 
 class Recorder:
@@ -59,13 +81,26 @@ class Recorder:
             raise TunerError(f"the folder {save_dir} cannot be made: {error.strerror}") from error
         self._notify = tell
         self._csv_works = True
-        self._store = Store.open(place_of(settings.store, save_dir), tell=tell, pause=pause)
+        self._store = Store.open(place_of(settings.store, save_dir), tell=tell, pause=pause, on_dead=self._release)
         try:
             self._csv = CsvLogs(save_dir)
         except BaseException:
             self._store.close()  # its lock would outlive us
             raise
         self.run = ""
+        self.about: Callable[[], tuple[Mapping[str, Value], Processes]] | None = None
+        """What the agent has to leave alone, and which processes belong to the run; kept with every trial."""
+        self._before = _Before()
+        self._processes: Processes | None = None
+
+    def _release(self, run: RunRow) -> str:
+        done = release(run)
+        self._notify(
+            f"run {run.id} was interrupted: the process that ran it is gone{f'; {done}' if done else ''}; "
+            f"`brokertuner-tui runs resume {run.id}` goes on with it",
+            "warning",
+        )
+        return done
 
     def begin(self, program: str, version: Version, pinned: Mapping[str, Value]) -> str:
         """Makes the run's record and its folder; gives the run's id."""
@@ -82,6 +117,7 @@ class Recorder:
                 mosquitto_path=program,
                 mosquitto_version=version,
                 pinned=dict(pinned),
+                mode=self._settings.tuning.mode,
                 versions=_versions(),
                 phases=tuple(
                     {"profile": phase.profile.as_dict(), "seconds": phase.seconds}
@@ -93,6 +129,29 @@ class Recorder:
         self._csv.run = self.run
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return self.run
+
+    def resume(self, key: str) -> list[TrialRow]:
+        """Goes on with a run that has ended; gives its trials.
+
+        Raises:
+            UsageError: there is no such run, it is being run, or all that it was to do is done.
+        """
+        row = self._store.run(key)
+        total = self._settings.tuning.total_timesteps
+        if row.state is RunState.COMPLETED and row.trials >= total:
+            raise UsageError(f"run {row.id} has done its {row.trials} trials: --total-timesteps says up to how many it goes on")
+        row = self._store.resume_run(row.id, mode=self._settings.tuning.mode)
+        self.run = self._csv.run = row.id
+        self._before = _Before(row.broker_restarts, row.workload_restarts, row.seconds or 0.0)
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return self._store.trials(row.id)
+
+    def processes(self, broker: BrokerIdentity, load: LoadIdentity) -> None:
+        """Says which processes belong to the run now, if they are others than before."""
+        if self.run and self._processes != (broker, load):
+            self._processes = (broker, load)
+            with suppress(NoRoom):
+                self._store.identify(self.run, broker, load)
 
     @property
     def folder(self) -> Path:
@@ -131,8 +190,17 @@ class Recorder:
     def trial(self, event: TrialFinished, broker_restarts: int, workload_restarts: int) -> bool:
         """Keeps a trial; True: it is durable. False: there is no room; `retry` says when it is."""
         kept = True
+        pinned, processes = self.about() if self.about is not None else (None, None)
+        changed, self._processes = processes if processes != self._processes else None, processes or self._processes
         try:
-            self._store.record_trial(self.run, event, broker_restarts=broker_restarts, workload_restarts=workload_restarts)
+            self._store.record_trial(
+                self.run,
+                event,
+                broker_restarts=self._before.broker_restarts + broker_restarts,
+                workload_restarts=self._before.workload_restarts + workload_restarts,
+                pinned=pinned,
+                processes=changed,
+            )
         except NoRoom:
             kept = False
         self._csv_row(event)
@@ -185,7 +253,7 @@ class Recorder:
         deadline = time.monotonic() + _ROOM_S
         while self.run:
             try:
-                self._store.finish_run(self.run, event)
+                self._store.finish_run(self.run, self._before.with_session(event))
                 break
             except NoRoom as error:
                 if time.monotonic() >= deadline:

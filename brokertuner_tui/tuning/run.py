@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from brokertuner_tui.broker.interface import Applied, ApplyFailed, told
 from brokertuner_tui.config.settings import TuningSettings
 from brokertuner_tui.connection.tracker import ConnectionState, Linked
-from brokertuner_tui.env.outcome import Outcome, PhaseName, Verdict
+from brokertuner_tui.env.outcome import Outcome
 from brokertuner_tui.errors import ConnectionFailed, DiskFailed, TunerError
-from brokertuner_tui.knobs import codec, validation
 from brokertuner_tui.knobs.catalogue import KnobValues, changed
 from brokertuner_tui.process.backoff import Care
 from brokertuner_tui.tuning import commands, events
 from brokertuner_tui.tuning.attempts import attempt
+from brokertuner_tui.tuning.by_hand import ByHand
 from brokertuner_tui.tuning.confirm import Confirmation
 from brokertuner_tui.tuning.drift import DriftCheck
 from brokertuner_tui.tuning.ending import Ending
 from brokertuner_tui.tuning.events import Left, Level, State
-from brokertuner_tui.tuning.guard.traps import traps
-from brokertuner_tui.tuning.learner import Choice, Learner
+from brokertuner_tui.tuning.guarding import Guarding
+from brokertuner_tui.tuning.learner import Learner
 from brokertuner_tui.tuning.operations import Operations, Tell
+from brokertuner_tui.tuning.proposals import WAITS, Proposals
 from brokertuner_tui.tuning.recovery import OrphanWatch
+from brokertuner_tui.tuning.trials import Trials
 
 if TYPE_CHECKING:  # importing the store imports SQLAlchemy
     from brokertuner_tui.tuning.recorder import Recorder
@@ -49,6 +49,7 @@ class Run:
         operations: Operations,
         learner: Learner,
         recorder: Recorder,
+        guarding: Guarding,
         inbox: queue.SimpleQueue[commands.Command],
         tell: Tell,
         *,
@@ -72,18 +73,34 @@ class Run:
         self._started = time.monotonic()
         self._trial_seconds = tuning.step_interval_sec + tuning.settle_sec
         self._checkpointed = done
-        self._remarked: set[str] = set()
         self._held = False
         """Paused by us, not by the operator: the store is full, or the broker was stopped."""
         self._waits = False
         """For the next attempt to bring back broker or load."""
-        self._unkept: events.TrialFinished | None = None
-        """Measured, and not durable yet: the store has no room; it is told when it is."""
+        self._failure = ""
+        """Why the run ends as failed."""
         self._drift = DriftCheck(self._testbed.broker, tell)
         self._stands_back = False
         """Paused because the broker's config was changed behind our back."""
-        self.trials = done
         self._orphans = OrphanWatch(tell)
+        self._applies = tuning.mode != "recommend" and not tuning.read_only
+        self._guarding = guarding
+        self._by_hand = ByHand(operations, learner, guarding, tell, read_only=tuning.read_only)
+        self._proposals = Proposals(operations, learner, guarding, tell)
+        self._trials = Trials(
+            operations,
+            learner,
+            recorder,
+            guarding,
+            self._proposals,
+            self._drift,
+            tell,
+            done=done,
+            applies=self._applies,
+            interrupted=self._interrupted,
+            retry=self._retry,
+        )
+        self._phase = self._trials.phase
         self._ending = Ending(
             operations,
             learner,
@@ -93,6 +110,7 @@ class Run:
             measure=self._measure,
             interrupted=self._interrupted,
             retry=self._retry,
+            guarding=guarding,
         )
 
     @property
@@ -115,22 +133,28 @@ class Run:
         while self._stop is None:
             self._obey_all()
             self._orphans.poll()
-            self._acknowledge()
+            self._trials.acknowledge()
             if self._stop is not None or (self._drift.look(ask=True) and not self._keep_open):
                 break
             self._turn()
         self._enter(State.STOPPING)
-        self._acknowledge()
-        if self._unkept is not None:
-            self._notice(f"trial {self._unkept.trial} was measured and is not kept: there is no room for it", "error")
+        self._trials.acknowledge()
+        if self._trials.unkept is not None:
+            self._notice(f"trial {self._trials.unkept.trial} was measured and is not kept: there is no room for it", "error")
         if self._checkpointed != self.trials:
             self._checkpoint()
         stop = self._stop or commands.Stop(state="completed")
         if self._drift.look(now=True):
             # Whoever changed it wanted it so: nothing is written, not even the defaults.
             return State.CANCELLED if stop.state == "cancelled" else State.FAILED, told(self._drift.differences), "current"
-        left, reason = self._ending.leave(stop.leave or self._tuning.on_stop)
-        return State(stop.state), reason, left
+        left, reason = self._ending.leave(self._to_leave(stop))
+        return State(stop.state), self._failure or reason, left
+
+    def _to_leave(self, stop: commands.Stop) -> Left:
+        """What shall be in force at the end: nobody's change but a person's, where the agent does not apply."""
+        if self._tuning.read_only or (stop.leave is None and not self._applies):
+            return "current"
+        return stop.leave or self._tuning.on_stop
 
     def _turn(self) -> None:
         """What is to be done now."""
@@ -157,7 +181,7 @@ class Run:
 
     def _late(self) -> bool:
         """Whether a run that has to end in time has to end now."""
-        if self._tuning.max_seconds is None or not (self.trials or self._held or self._waits):
+        if self._tuning.max_seconds is None or not (self.trials or self._state is State.PAUSED or self._waits):
             return False  # one trial is always begun, unless nothing lets us
         # What is still to come after this trial, so that the whole run ends in time.
         to_come = (1 + 2 * self._tuning.confirm_windows) * self._trial_seconds if self.trials else 0.0
@@ -173,7 +197,7 @@ class Run:
                 self._operations.follow_schedule()
             elif care is Care.GIVEN_UP:
                 self._given_up()
-            if self._held and self._late():
+            if (self._held or not self._keep_open) and self._late():
                 self._held = False
                 self._conclude()
             elif self._held and care.up and not self._recorder.is_full:
@@ -199,13 +223,16 @@ class Run:
     def _reconcile(self, keep: Literal["ours", "theirs"]) -> Applied:
         if not self._drift.look(ask=True, now=True):
             raise TunerError("the broker's config is as we left it: there is nothing to reconcile")
+        if keep == "ours":
+            self._by_hand.check_allowed()
         before = dict(self._operations.in_force or self._learner.default)
         applied = self._operations.settle_drift(keep)
         if keep == "theirs":
             for knob in changed(before, applied.knobs):
                 if knob in self._learner.pinned:
-                    self._pin(knob, applied.knobs[knob])
+                    self._by_hand.pin(knob, applied.knobs[knob])
             self._learner.try_next(applied.knobs)
+            self._trials.forget()
         if not self._drift.look(now=True):
             self._go_on("ours is in force again" if keep == "ours" else "going on with what somebody else has set")
         return applied
@@ -281,93 +308,28 @@ class Run:
     # -- one trial -----------------------------------------------------------------------------------------------------
 
     def _trial(self) -> None:
-        number, began = self.trials + 1, time.perf_counter()
-        self._operations.follow_schedule()
-        self._operations.check_load(number)
-        self._phase(PhaseName.PROPOSING)
-        started = time.perf_counter()
-        choice = self._learner.choose(self._testbed.profile)
-        propose_s = time.perf_counter() - started
-        before = self._operations.in_force or choice.knobs
-        floor = self._learner.floor(choice, self._testbed.profile)
-        outcome = self._testbed.trial(choice.knobs, on_phase=self._phase, interrupted=self._interrupted, floor=floor)
-        outcome = self._undisturbed(outcome)
-        if not self._drift.differences:
-            self._operations.revive_broker(outcome.reason)
-        outcome = self._excused(outcome)
-        self._tell_remarks(outcome)
-        outcome = replace(outcome, timings=replace(outcome.timings, propose_s=propose_s))
-        self._learn_and_record(number, choice, outcome, before)
-        self.trials = number  # until here, phases belong to it as the one that is under way
-        if (outcome.verdict is Verdict.FAILED or outcome.cut_short) and not self._drift.differences:
-            self._put_back(choice, outcome)
+        began = time.perf_counter()
+        self._trials.run()
         self._trial_seconds += 0.2 * (time.perf_counter() - began - self._trial_seconds)
-        if number % self._tuning.save_freq == 0:
+        if self.trials % self._tuning.save_freq == 0:
             self._checkpoint()
+        if self._guarding.stuck and self._tuning.mode == "guarded":
+            self._await_person(self._guarding.stuck)
+        elif not self._applies and self._proposals.make(self.trials + 1) and self._keep_open:
+            self._enter(State.PAUSED, WAITS)
 
-    def _learn_and_record(self, number: int, choice: Choice, outcome: Outcome, before: KnobValues) -> None:
-        self._phase(PhaseName.LEARNING)
-        lesson = self._learner.learn(number, choice, outcome)
-        best = self._learner.best(outcome.profile)
-        event = events.TrialFinished(
-            time.time(),
-            trial=number,
-            kind=choice.kind,
-            outcome=replace(outcome, timings=replace(outcome.timings, learn_s=lesson.learn_s)),
-            reward=lesson.reward,
-            reward_terms=lesson.terms,
-            action=tuple(float(number) for number in codec.encode(outcome.knobs)),
-            observation=lesson.observation,
-            next_observation=lesson.next_observation,
-            agent=self._learner.agent_state(choice),
-            changed=changed(before, outcome.knobs),
-            is_best=lesson.is_best,
-            best_trial=best.trial if best else None,
-        )
-        self._phase(PhaseName.RECORDING)
-        started = time.perf_counter()
-        restarts = self._operations.broker_restarts, self._operations.load_restarts
-        kept = self._retry(f"trial {number} is not kept yet", lambda: self._recorder.trial(event, *restarts))
-        timings = replace(event.outcome.timings, record_s=time.perf_counter() - started)
-        event = replace(event, outcome=replace(event.outcome, timings=timings))
-        if kept:
-            self._tell(event)
+    def _await_person(self, reason: str) -> None:
+        """A person has to decide; where nobody sits here the run ends as failed, with what is in force left there."""
+        if self._keep_open:
+            self._enter(State.PAUSED, reason)
+            self._notice(f"paused: {reason}", "warning")
         else:
-            self._unkept = event
+            self._stop, self._failure = commands.Stop(leave="current", state="failed"), reason
 
-    def _undisturbed(self, outcome: Outcome) -> Outcome:
-        """What was measured while somebody else changed the config says nothing about our knobs."""
-        if not self._drift.look(now=True):
-            return outcome
-        return replace(outcome, verdict=Verdict.INCONCLUSIVE, reason=told(self._drift.differences))
-
-    def _excused(self, outcome: Outcome) -> Outcome:
-        """A broker whose config found no room on the disk has not refused it: that says nothing about the knobs."""
-        if outcome.verdict is not Verdict.FAILED or not (full := self._recorder.why_full):
-            return outcome
-        return replace(outcome, verdict=Verdict.INCONCLUSIVE, reason=f"{full}: {outcome.reason}")
-
-    def _acknowledge(self) -> None:
-        """Tells of a trial for which there was no room, once there was."""
-        if self._unkept is not None and self._recorder.retry():
-            self._tell(self._unkept)
-            self._unkept = None
-
-    def _tell_remarks(self, outcome: Outcome) -> None:
-        """Says once what the figures of live traffic cannot show."""
-        live = outcome.window.live if outcome.window is not None else None
-        for remark in live.remarks if live is not None else ():
-            kind = re.sub(r"[\d.,e+-]+", "", remark)  # the same with other numbers is not news
-            if kind not in self._remarked:
-                self._remarked.add(kind)
-                self._notice(remark, "info")
-
-    def _put_back(self, choice: Choice, outcome: Outcome) -> None:
-        """After a trial that failed or was cut short: the best known, or the default, is brought into force and verified."""
-        best = self._learner.best(outcome.profile)
-        knobs = best.knobs if best and best.knobs != choice.knobs else self._learner.default
-        what = "a failed trial" if outcome.verdict is Verdict.FAILED else "a trial that live traffic suffered from"
-        self._operations.apply(knobs, f"put back after {what}")
+    @property
+    def trials(self) -> int:
+        """Trials that are over."""
+        return self._trials.done
 
     def _interrupted(self) -> bool:
         """Takes commands in the middle of a trial; whether one of them, or a drift, needs the trial to end."""
@@ -413,11 +375,9 @@ class Run:
                 self._budget = max(self._budget, self.trials + 1)
                 self._enter(State.STEPPING)
             case commands.Pin(knob, value):
-                self._pin(knob, value)
+                self._by_hand.pin(knob, value)
             case commands.Unpin(knob):
-                validation.get_knob(knob)
-                self._learner.unpin(knob)
-                self._tell(events.PinsChanged(time.time(), self._learner.pinned))
+                self._by_hand.unpin(knob)
             case commands.SetKnob(knob, value):
                 with contextlib.suppress(ApplyFailed):  # told by now
                     self._set({knob: value})
@@ -425,17 +385,25 @@ class Run:
                 with contextlib.suppress(ApplyFailed):
                     _answer(reply, lambda: self._set(values))
             case commands.RestartBroker(reply):
-                _answer(reply, lambda: self._operations.restart_broker("restarted by the operator"))
+                _answer(reply, self._restart_broker)
             case commands.Reconcile(keep, reply):
                 with contextlib.suppress(ApplyFailed):
                     _answer(reply, lambda: self._reconcile(keep))
             case commands.RestartLoad():
                 self._operations.restart_load()
             case commands.ApplyBest():
+                self._by_hand.check_allowed()
                 self._apply_best()
             case commands.ApplyDefaults():
+                self._by_hand.check_allowed()
                 self._enter(State.PAUSED, "the defaults were asked for")
+                self._trials.forget()
                 self._operations.apply(self._learner.default, "back to the defaults")
+            case commands.ApplyProposal(reply):
+                with contextlib.suppress(ApplyFailed):
+                    _answer(reply, self._apply_proposal)
+            case commands.SkipProposal():
+                self._skip_proposal()
             case commands.Stop():
                 self._stop = command
 
@@ -444,32 +412,32 @@ class Run:
             return
         self._held = False
         self._operations.begin_anew()
+        self._guarding.begin_anew()
         if isinstance(self._testbed.broker, Linked):
             self._testbed.broker.retry_connection()
         if self.trials >= self._budget:
             self._budget = self.trials + self._tuning.total_timesteps
         self._enter(State.TUNING)
 
-    def _pin(self, knob: str, value: object) -> None:
-        current = self._operations.in_force or self._learner.default
-        validation.get_knob(knob)
-        self._learner.pin(knob, validation.check(knob, current[knob] if value is None else value))
-        self._tell(events.PinsChanged(time.time(), self._learner.pinned))
-
     def _set(self, values: Mapping[str, object]) -> Applied:
-        before = dict(self._operations.in_force or self._learner.default)
-        wanted = before | {knob: validation.check(knob, value) for knob, value in values.items()}
-        names = changed(before, wanted) or tuple(values)
-        for knob in names:
-            if knob in self._learner.pinned:
-                self._pin(knob, wanted[knob])
-        for trap in traps(wanted, self._testbed.profile, self._testbed.version):
-            if trap.knob in names:
-                self._notice(f"{trap.knob} = {trap.value}: {trap.reason}", "warning")
-        why = f"{', '.join(names)} set by the operator"
-        applied = self._retry("not brought into force yet", lambda: self._operations.change(wanted, why))
-        self._learner.try_next(wanted)
+        applied = self._retry("not brought into force yet", lambda: self._by_hand.set(values))
+        self._trials.forget()
         return applied
+
+    def _restart_broker(self) -> Applied:
+        self._by_hand.check_allowed()
+        return self._operations.restart_broker("restarted by the operator")
+
+    def _apply_proposal(self) -> Applied:
+        self._by_hand.check_allowed()
+        applied = self._retry("not brought into force yet", self._proposals.apply)
+        self._resume()
+        return applied
+
+    def _skip_proposal(self) -> None:
+        self._proposals.skip()
+        if self._proposals.make(self.trials + 1):
+            self._enter(State.PAUSED, WAITS)
 
     def _apply_best(self) -> None:
         best = self._learner.best(self._testbed.profile)
@@ -477,19 +445,21 @@ class Run:
             self._notice("there is no best setting yet: no trial has succeeded", "warning")
             return
         self._enter(State.PAUSED, "the best was asked for")
+        self._trials.forget()
         self._operations.apply(best.knobs, f"the best so far, of trial {best.trial}")
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
     def _conclude(self) -> None:
         """The budget is spent: confirms the best against the default; ends, or waits for the operator."""
-        self._enter(State.CONFIRMING)
         self._checkpoint()
-        self._ending.confirm()
+        if self._applies:
+            self._enter(State.CONFIRMING)
+            self._ending.confirm()
         if self._drift.look(now=True):
             return  # to be settled first; then it is concluded again
         if self._keep_open:
-            if not self._waiting:
+            if not self._waiting and self._applies:
                 self._ending.leave(self._tuning.on_stop)
             self._enter(State.PAUSED, f"{self.trials} trials done; resume for {self._tuning.total_timesteps} more")
         elif not self._waiting:
@@ -501,7 +471,9 @@ class Run:
             pass
         if care is Care.GIVEN_UP and not self._keep_open:
             raise TunerError(self._operations.trouble)
-        return self._undisturbed(self._testbed.trial(knobs, on_phase=self._phase, interrupted=self._interrupted))
+        with self._guarding.counting():
+            outcome = self._testbed.trial(knobs, on_phase=self._phase, interrupted=self._interrupted)
+        return self._trials.undisturbed(outcome)
 
     def _checkpoint(self) -> None:
         try:
@@ -519,9 +491,6 @@ class Run:
             self._state = state
             self._recorder.state(state, reason)
             self._tell(events.StateChanged(time.time(), state, reason))
-
-    def _phase(self, phase: PhaseName, seconds: float = 0.0) -> None:
-        self._tell(events.PhaseChanged(time.time(), self.trials + 1, phase, seconds))
 
     def _notice(self, message: str, level: Level) -> None:
         self._tell(events.Notice(time.time(), message, level))
