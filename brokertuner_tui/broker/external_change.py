@@ -5,23 +5,19 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Literal
 
-from brokertuner_tui.broker.drift import DriftWatch
-from brokertuner_tui.broker.external_checks import Facts, find_facts
-from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerStatus, BrokerStopped, BrokerUnavailable
-from brokertuner_tui.broker.knob_file import KnobFile
-from brokertuner_tui.broker.log import FileLog, errors
-from brokertuner_tui.broker.operator_conf import read_operator_conf
+from brokertuner_tui.broker.external_known import BrokerKnown
+from brokertuner_tui.broker.intent import LastGood
+from brokertuner_tui.broker.interface import Applied, ApplyFailed
+from brokertuner_tui.broker.log import errors
 from brokertuner_tui.broker.ports import holder
+from brokertuner_tui.broker.prepare import NotPrepared, Prepared, name_of, prepare
 from brokertuner_tui.broker.probe import Probe, ProbeError
-from brokertuner_tui.broker.service import Log, Look, Service, ServiceFailed
+from brokertuner_tui.broker.service import ServiceFailed
 from brokertuner_tui.broker.verify import NotInForce, Verifier
-from brokertuner_tui.errors import TunerError
-from brokertuner_tui.knobs.catalogue import KnobValues, Value, Version, changed, needs_restart
-from brokertuner_tui.mqtt.endpoint import Endpoint
+from brokertuner_tui.knobs.catalogue import KnobValues, Value, changed, needs_restart
 from brokertuner_tui.mqtt.tls import TlsFileError
 from brokertuner_tui.process.identity import Identity
 
@@ -36,27 +32,6 @@ class NotUp(Exception):
         super().__init__(why)
 
 
-@dataclass(slots=True)
-class WatchedProcess:
-    """The broker's process, as far as it can be seen from here."""
-
-    identity: Identity | None
-    look: Callable[[], Look]
-
-    @property
-    def pid(self) -> int | None:
-        return self.identity.pid if self.identity else None
-
-    def ended(self) -> str | None:
-        if self.identity is None or self.identity.alive():
-            return None
-        with contextlib.suppress(ServiceFailed):
-            look = self.look()
-            if not (look.active and look.pid != self.identity.pid):
-                return look.ended
-        return ""
-
-
 @dataclass(frozen=True, slots=True)
 class Mark:
     """From where on the broker's words count: in its log, and on its keeper's clock (microseconds)."""
@@ -65,179 +40,8 @@ class Mark:
     at_us: int
 
 
-class NotKnown(TunerError):
-    """What the running broker has read cannot be told without restarting it."""
-
-
-class BrokerChange:
-    """What is known of the broker, and how a change is made; `ExternalBroker` is what others use.
-
-    Args:
-        service: how it is reloaded, restarted and asked about.
-        originals: folder for what is kept.
-        endpoint_for: the endpoint, from a host and a port (None: the settings').
-        knob_file: None: `conf.d/broker_tuner.conf` beside the main config.
-        host, port: None: what the operator's config says of its listeners.
-        program: the broker's, to learn its version from; None: the service's.
-        restart_stable_s: how long a restart may take until it is verified.
-        reload_stable_s: the same for a reload.
-    """
-
-    def __init__(
-        self,
-        service: Service,
-        originals: Path,
-        endpoint_for: Callable[[str | None, int | None], Endpoint],
-        *,
-        knob_file: Path | None = None,
-        host: str | None = None,
-        port: int | None = None,
-        program: Path | None = None,
-        restart_stable_s: float = 20.0,
-        reload_stable_s: float = 3.0,
-    ) -> None:
-        self.service = service
-        self._originals = originals
-        self._endpoint_for = endpoint_for
-        self._knob_path = knob_file
-        self._wanted_host, self._wanted_port, self._program = host, port, program
-        self._restart_stable_s, self._reload_stable_s = restart_stable_s, reload_stable_s
-        self._facts: Facts | None = None
-        self._log: Log | None = None
-        self._process: WatchedProcess | None = None
-        self._good: dict[str, Value] | None = None
-        """Verified last; what a failed change goes back to."""
-        self._watch: DriftWatch | None = None
-        self._looked_at = 0.0
-        self._gone = ""
-        self._status = BrokerStatus("stopped", "", 0, None, None, None, 0, None, None)
-
-    @property
-    def facts(self) -> Facts:
-        """What the operator's config says; read once before `start`, and again there.
-
-        Raises:
-            TunerError: it cannot be read.
-        """
-        if self._facts is None:
-            self._facts = find_facts(
-                self.service,
-                self._originals,
-                self._endpoint_for,
-                self._knob_path,
-                self._wanted_host,
-                self._wanted_port,
-                self._program,
-            )
-        return self._facts
-
-    @property
-    def host(self) -> str:
-        """Where clients connect to."""
-        return self.endpoint.host
-
-    @property
-    def port(self) -> int:
-        """Where clients connect to."""
-        return self.endpoint.port
-
-    @property
-    def endpoint(self) -> Endpoint:
-        """What the settings say, with what they leave open from the operator's listeners."""
-        return self.facts.endpoint
-
-    @property
-    def version(self) -> Version:
-        """Mosquitto's: of its program where that is here, else what it says under `$SYS`."""
-        return self.facts.version
-
-    @property
-    def baseline(self) -> dict[str, Value]:
-        """What the operator's config says, with our file left out."""
-        return self.facts.conf.baseline(self.version)
-
-    @property
-    def program(self) -> str:
-        """The unit, or the restart command."""
-        return self.service.name
-
-    @property
-    def log_path(self) -> Path | None:
-        """The broker's log, if it is a file that can be read here."""
-        log = self._log or (self.service.log(self._facts.conf) if self._facts else None)
-        return log.path if isinstance(log, FileLog) else None
-
-    @property
-    def knob_file(self) -> KnobFile:
-        """The one file that is written."""
-        return self.facts.knob_file
-
-    @property
-    def _pid(self) -> int | None:
-        return self._process.pid if self._process else None
-
-    @property
-    def _created_at(self) -> float | None:
-        return self._process.identity.created_at if self._process and self._process.identity else None
-
-    def _started(self) -> dict[str, Value]:
-        if self._good is None:
-            raise TunerError("the broker is not started")
-        return self._good
-
-    def _lives(self) -> bool:
-        return self._process is not None and self._process.identity is not None and self._process.identity.alive()
-
-    def _look(self) -> Look:
-        look = self.service.look()
-        if look.pid is None and look.active:
-            look = replace(look, pid=self.facts.pid_from_file())
-        return look
-
-    def _adopt(self, look: Look) -> None:
-        identity = None
-        if look.pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                identity = Identity.of(look.pid)
-        self._process = WatchedProcess(identity, self._look)
-        self._gone = ""
-
-    def _not_on_purpose(self) -> Look:
-        try:
-            look = self._look()
-        except ServiceFailed as error:
-            raise BrokerUnavailable(f"nobody can say how the broker is: {error}") from None
-        if look.stopped_on_purpose:
-            why = f"{self.service.name} was stopped by somebody"
-            self._gone = why
-            raise BrokerStopped(f"{why}: it is not started against their will (restart the broker to start it)")
-        return look
-
-    def _how_it_went(self) -> str:
-        """Why the broker is not what it was; empty while it is."""
-        try:
-            look = self._look()
-        except ServiceFailed as error:
-            return str(error)
-        if look.active and self._process is not None and self._process.identity is None:
-            return ""
-        if look.active and look.pid != self._pid:
-            return f"the broker was restarted from outside (PID {look.pid})"
-        if look.stopped_on_purpose:
-            return f"{self.service.name} was stopped by somebody"
-        return f"the broker ended {look.ended}".rstrip()
-
-    def _in_force(self) -> dict[str, Value] | None:
-        """What the running process has read; None where the config is younger than the process, or that is not known."""
-        conf = read_operator_conf(self.facts.conf.main, here=self.service.path_here)
-        created = self._created_at
-        try:
-            changed_at = max(path.stat().st_mtime for path in (*conf.files, *conf.include_folders))
-        except OSError:
-            return None
-        if created is None or changed_at >= created - 1.0:  # /proc knows it to the hundredth, the boot's time is rounded
-            return None
-        return conf.baseline(self.version)
+class BrokerChange(BrokerKnown):
+    """How a change is made, and what leads back."""
 
     def _means(self, before: KnobValues, knobs: KnobValues) -> How:
         """The least that brings `knobs` into force and can be seen to have done so."""
@@ -250,30 +54,53 @@ class BrokerChange:
         return self._log is not None and self.facts.conf.tells_of_reloads() and self.service.can_reload()
 
     def _change(self, how: How, knobs: dict[str, Value], names: tuple[str, ...]) -> Applied:
-        """`_bring`, and back to what was there if that fails."""
-        before = self._started()
-        snapshot = self.knob_file.snapshot()
+        """Intent and pre-test, `_bring`, and back to the last known good if that fails."""
+        before, last_good = self._started(), self._started_last_good()
         try:
-            return self._bring(how, knobs, names)
+            prepared = Prepared()
+            if names:
+                try:
+                    prepared = prepare(last_good, self._pretest, before, knobs)
+                except NotPrepared as error:
+                    raise NotUp(error.why, error.log, touched=False) from None
+            applied = self._bring(how, knobs, names, prepared=prepared)
         except NotUp as failure:
-            restored, then = self._put_back(before, snapshot, touched=failure.touched)
+            restored, then = self._put_back(before, touched=failure.touched)
             raise ApplyFailed(
                 f"the broker did not take the change: {failure.why}; {then}", log=failure.log, restored=restored
             ) from None
+        last_good.reached(knobs)
+        return applied
 
-    def _put_back(self, good: dict[str, Value], snapshot: bytes | None, *, touched: bool) -> tuple[Applied | None, str]:
-        untouched = not touched and self._lives()
+    def _put_back(self, before: dict[str, Value], *, touched: bool) -> tuple[Applied | None, str]:
+        """Sees to it that the last known good is in force; says how it went.
+
+        If nothing was touched, it is only verified that `before` still is in force.
+        """
+        last_good = self._started_last_good()
+        if not touched and self._lives():
+            how: How = "none"
+            wanted, content, said = before, self._content, "the knobs before are still in force"
+        else:
+            how, wanted, content = "restart", last_good.knobs or before, last_good.file
+            said = f"{name_of(wanted, before)} are back in force"
         try:
-            how: How = "none" if untouched else "restart"
-            restored = self._bring(how, good, (), write=lambda: self._put_snapshot(snapshot))
+            restored = self._bring(how, wanted, changed(before, wanted), write=lambda: self._put_snapshot(content))
         except NotUp as failure:
             self._failed(failure.why)
-            return None, f"what was in force before could not be put back: {failure.why}"
-        return restored, "the knobs before are still in force" if untouched else "the knobs before are back in force"
+            return None, f"{name_of(wanted, before)} could not be put back: {failure.why}"
+        last_good.reached(wanted)
+        return restored, said
 
     def _write(self, knobs: KnobValues) -> None:
         watched = self._watch.config.knob_file if self._watch else None
-        self.knob_file.write(knobs, watched.writing if watched else lambda _: None)
+
+        def announce(content: bytes) -> None:
+            self._content = content
+            if watched:
+                watched.writing(content)
+
+        self.knob_file.write(knobs, announce)
         if watched:
             watched.wrote()
 
@@ -282,11 +109,22 @@ class BrokerChange:
         if watched:
             watched.writing(content)
         self.knob_file.put_snapshot(content)
+        self._content = content
         if watched:
             watched.wrote()
 
+    def _started_last_good(self) -> LastGood:
+        assert self._last_good is not None, "made by start()"
+        return self._last_good
+
     def _bring(
-        self, how: How, knobs: dict[str, Value], names: tuple[str, ...], *, write: Callable[[], None] | None = None
+        self,
+        how: How,
+        knobs: dict[str, Value],
+        names: tuple[str, ...],
+        *,
+        write: Callable[[], None] | None = None,
+        prepared: Prepared = Prepared(),  # noqa: B008 (it cannot be changed)
     ) -> Applied:
         """One attempt, from writing the file to the last check.
 
@@ -304,7 +142,8 @@ class BrokerChange:
         mark = Mark(self._log.end() if self._log else 0, time.time_ns() // 1000)
         try:
             stopped = self._tell_service(how)
-            return self._prove(how, knobs, names, old, mark, (began, written, stopped))
+            applied = self._prove(how, knobs, names, old, mark, (began, written, stopped))
+            return self._verified(prepared.added_to(applied))
         except (NotInForce, ServiceFailed) as error:
             log = self._words(mark)
             raise NotUp(self._explain(str(error), log), log.strip(), touched=how != "none") from None
@@ -381,7 +220,7 @@ class BrokerChange:
         if how == "reload" and old is not None and self._look().pid != old.pid:
             raise NotInForce("it was restarted by somebody else in the middle of the change")
         ended = time.perf_counter()
-        applied = Applied(
+        return Applied(
             how=how,
             knobs=knobs,
             changed=names,
@@ -394,13 +233,17 @@ class BrokerChange:
             total_s=ended - began,
             checks=verified.checks,
         )
-        self._good = knobs
+
+    def _verified(self, applied: Applied) -> Applied:
+        self._good = dict(applied.knobs)
         self._gone = ""
+        if self._pretest is not None:
+            self._pretest.proven(applied.knobs)
         if self._watch:
-            self._watch.verified(how)
+            self._watch.verified(applied.how)
         self._set(
             state="listening",
-            knobs=knobs,
+            knobs=applied.knobs,
             last_applied=applied,
             error="",
             outside=False,
@@ -425,16 +268,3 @@ class BrokerChange:
         if "Address already in use" in line and (held := holder(self.port)):
             line += f"; {held}"
         return line
-
-    def _set(self, **values: object) -> None:
-        self._status = replace(self._status, **values)  # type: ignore[arg-type]
-
-    def _failed(self, why: str) -> None:
-        lives = self._lives()
-        self._set(
-            state="failed",
-            pid=self._pid if lives else None,
-            started_at=self._created_at if lives else None,
-            knobs=None,
-            error=why,
-        )

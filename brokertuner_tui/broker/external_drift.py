@@ -100,6 +100,9 @@ class BrokerDrift(BrokerChange):
             raise ApplyFailed(f"the broker does not run with {whose}: {failure.why}", log=failure.log) from None
         if write:
             config.knob_file = watch.config.knob_file
+        else:  # somebody decided so
+            self._content = self.knob_file.snapshot()
+            self._started_last_good().confirm(knobs, self._content)
         watch.settle(config)
         self._set(drift=())
         return applied

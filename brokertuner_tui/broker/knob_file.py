@@ -76,6 +76,8 @@ class KnobFile:
         name = hashlib.sha256(os.path.realpath(path).encode(errors="surrogateescape")).hexdigest()[:16]
         self.kept = originals / f"{name}.json"
         """Where the operator's own is kept."""
+        self.intent = originals / f"{name}.intent.json"
+        """What is about to be changed (`intent.py`)."""
         self._lock: int | None = None
 
     def is_ours(self) -> bool:

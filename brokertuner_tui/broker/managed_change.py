@@ -17,7 +17,7 @@ from brokertuner_tui.broker.intent import LastGood
 from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerStatus
 from brokertuner_tui.broker.log import errors
 from brokertuner_tui.broker.ports import holder
-from brokertuner_tui.broker.prepare import NotPrepared, Prepared, prepare
+from brokertuner_tui.broker.prepare import NotPrepared, Prepared, name_of, prepare
 from brokertuner_tui.broker.pretest import PreTest
 from brokertuner_tui.broker.verify import NotInForce, Verifier
 from brokertuner_tui.errors import TunerError
@@ -172,20 +172,13 @@ class ManagedChange:
         stages = replace(stages, stopped=time.perf_counter())
         mark = self._folder.log.end()
         try:
-            return self._prove(how, knobs, names, stages, mark, old_pid, prepared)
+            return self._verified(prepared.added_to(self._prove(how, knobs, names, stages, mark, old_pid)))
         except NotInForce as error:
             log = self._folder.log.since(mark)
             raise NotUp(self._explain(str(error), log, knobs), log.strip()) from None
 
     def _prove(
-        self,
-        how: How,
-        knobs: dict[str, Value],
-        names: tuple[str, ...],
-        stages: _Stages,
-        mark: int,
-        old_pid: int | None,
-        prepared: Prepared,
+        self, how: How, knobs: dict[str, Value], names: tuple[str, ...], stages: _Stages, mark: int, old_pid: int | None
     ) -> Applied:
         if how in ("start", "restart"):
             child = self._spawn(restarts=self._status.restarts + (how == "restart"))
@@ -204,25 +197,26 @@ class ManagedChange:
             with contextlib.suppress(OSError):
                 self._folder.forget_sessions()
         ended = time.perf_counter()
-        applied = Applied(
+        return Applied(
             how=how,
             knobs=knobs,
             changed=names,
             pid=child.pid,
             old_pid=old_pid,
-            write_s=prepared.intent_s + stages.written - stages.began,
+            write_s=stages.written - stages.began,
             stop_s=stages.stopped - stages.written,
             start_s=verified.accepted_at - stages.stopped,
             verify_s=ended - verified.accepted_at,
-            total_s=prepared.intent_s + prepared.pretest_s + ended - stages.began,
-            checks=(*prepared.checks, *verified.checks),
-            pretest_s=prepared.pretest_s,
+            total_s=ended - stages.began,
+            checks=verified.checks,
         )
-        self._good = knobs
+
+    def _verified(self, applied: Applied) -> Applied:
+        self._good = dict(applied.knobs)
         if self._pretest is not None:
-            self._pretest.proven(knobs)
-        self._started_watch().verified(how)
-        self._status = replace(self._status, state="listening", knobs=knobs, last_applied=applied, error="")
+            self._pretest.proven(applied.knobs)
+        self._started_watch().verified(applied.how)
+        self._status = replace(self._status, state="listening", knobs=applied.knobs, last_applied=applied, error="")
         return applied
 
     def _spawn(self, *, restarts: int) -> Child:
@@ -300,8 +294,3 @@ class ManagedChange:
             knobs=None,
             error=why,
         )
-
-
-def name_of(wanted: KnobValues, before: KnobValues) -> str:
-    """What is put back, in words."""
-    return "the knobs before" if wanted == before else "the last known good knobs"

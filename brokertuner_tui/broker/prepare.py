@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from brokertuner_tui.broker.intent import LastGood
+from brokertuner_tui.broker.interface import Applied
 from brokertuner_tui.broker.pretest import MADE, PreTest, Refused
 from brokertuner_tui.knobs.catalogue import KnobValues
 
@@ -27,6 +28,16 @@ class Prepared:
     intent_s: float = 0.0
     pretest_s: float = 0.0
     """What the pre-test took beyond the intent, which is written while the other Mosquitto starts."""
+
+    def added_to(self, applied: Applied) -> Applied:
+        """The change with its preparation."""
+        return replace(
+            applied,
+            checks=(*self.checks, *applied.checks),
+            write_s=self.intent_s + applied.write_s,
+            pretest_s=self.pretest_s,
+            total_s=self.intent_s + self.pretest_s + applied.total_s,
+        )
 
 
 def prepare(last_good: LastGood, pretest: PreTest | None, in_force: KnobValues, wanted: KnobValues) -> Prepared:
@@ -55,3 +66,8 @@ def prepare(last_good: LastGood, pretest: PreTest | None, in_force: KnobValues, 
     except Refused as error:
         raise NotPrepared(f"the pre-test failed: {error.why}", error.log) from None
     return Prepared((check,), noted - began, time.perf_counter() - noted)
+
+
+def name_of(wanted: KnobValues, before: KnobValues) -> str:
+    """What is put back, in words."""
+    return "the knobs before" if wanted == before else "the last known good knobs"

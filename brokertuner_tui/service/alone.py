@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from brokertuner_tui.broker.external import ExternalBroker
-from brokertuner_tui.broker.external_change import NotKnown
+from brokertuner_tui.broker.external_known import NotKnown
 from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerStatus, Difference, Tended
 from brokertuner_tui.broker.kinds import make_broker
 from brokertuner_tui.config.settings import BrokerSettings
