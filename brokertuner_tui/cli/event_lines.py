@@ -136,7 +136,10 @@ _WRITERS: Mapping[type[Event], Callable[[Any], _Line]] = {
     ),
     events.ConnectionChanged: lambda event: (
         "connection",
-        _fields(event.connection, "name", "state", "since", "attempts", "last_heartbeat", "last_error", "next_attempt_s"),
+        {
+            "connection": event.name,
+            **_fields(event.connection, "name", "state", "since", "attempts", "last_heartbeat", "last_error", "next_attempt_s"),
+        },
     ),
     events.PinsChanged: lambda event: ("pins", _fields(event, "pinned")),
     events.ConfirmStep: lambda event: ("confirming", _fields(event, "done", "total")),

@@ -114,6 +114,10 @@ def _trouble(model: Model, event: events.BrokerTrouble) -> Model:
     return replace(model, trouble=None if event.recovered else event, asked={})
 
 
+def _connection_changed(model: Model, event: events.ConnectionChanged) -> Model:
+    return replace(model, links={**model.links, event.name: event.connection})
+
+
 _STEPS: Mapping[type[Event], Callable[[Model, Any], Model]] = {
     events.RunStarted: _run_started,
     events.StateChanged: _state,
@@ -123,7 +127,7 @@ _STEPS: Mapping[type[Event], Callable[[Model, Any], Model]] = {
     events.BrokerChanged: _broker_changed,
     events.BrokerTrouble: _trouble,
     events.LoadChanged: lambda model, event: replace(model, load=event),
-    events.ConnectionChanged: lambda model, event: replace(model, connection=event.connection),
+    events.ConnectionChanged: _connection_changed,
     events.PinsChanged: lambda model, event: replace(model, pinned=event.pinned),
     events.ConfirmStep: lambda model, event: replace(model, confirming=event),
     events.Confirmed: lambda model, event: replace(model, confirmed=event, confirming=None),

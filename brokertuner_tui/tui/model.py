@@ -117,9 +117,9 @@ class Model:
     load: events.LoadChanged | None = None
     applied: events.BrokerChanged | None = None
     trouble: events.BrokerTrouble | None = None
-    connection: ConnectionStatus | None = None
-    """To the agent that has the broker, at its last change of state; the sample's is younger."""
     """The broker is down because of this."""
+    links: Mapping[str, ConnectionStatus] = field(default_factory=dict)
+    """Connections by name, at their last change of state; `connections` is younger."""
     confirming: events.ConfirmStep | None = None
     confirmed: events.Confirmed | None = None
     finished: events.RunFinished | None = None
@@ -131,7 +131,12 @@ class Model:
     @property
     def agent(self) -> ConnectionStatus | None:
         """The connection to the agent that has the broker; None where there is none."""
-        return (self.sample.connection if self.sample else None) or self.connection
+        return (self.sample.connection if self.sample else None) or self.links.get("agent")
+
+    @property
+    def connections(self) -> Mapping[str, ConnectionStatus]:
+        """Every connection that is kept up, by name: `agent`, `heartbeat`, `$SYS`."""
+        return self.sample.connections if self.sample and self.sample.connections else self.links
 
     @property
     def profile(self) -> Profile | None:

@@ -185,13 +185,31 @@ def _load(event: events.LoadChanged, model: Model) -> LogLine:
 
 def _connection(event: events.ConnectionChanged, model: Model) -> LogLine | None:
     """Every attempt would be a line too many: the status line counts them."""
-    status, before = event.connection, model.connection
+    if event.name != "agent":
+        return _to_broker(event, model)
+    status, before = event.connection, model.links.get(event.name)
     if status.state is ConnectionState.GIVEN_UP:
         return LogLine(event.at, "✗", "worse", f"{status.name} was given up: {status.last_error}")
     if status.state is ConnectionState.DISCONNECTED and (before is None or before.state.usable):
         return LogLine(event.at, "!", "warning", f"{status.last_error}; tuning waits")
     if status.state is ConnectionState.CONNECTED and (before is None or not before.state.usable):
         return LogLine(event.at, "●", "quiet", f"connected to the agent at {status.name}")
+    return None
+
+
+_OUTAGE = 3
+"""Failed attempts after which a connection to the broker is worth a line: a restart costs one or two."""
+
+
+def _to_broker(event: events.ConnectionChanged, model: Model) -> LogLine | None:
+    """The broker's own state is told elsewhere: a line only where one of our connections stays away."""
+    status, before = event.connection, model.links.get(event.name)
+    if status.state is ConnectionState.GIVEN_UP:
+        return LogLine(event.at, "✗", "worse", f"{event.name}: given up after {status.attempts} attempts: {status.last_error}")
+    if status.state is ConnectionState.DISCONNECTED and status.attempts == _OUTAGE:
+        return LogLine(event.at, "!", "warning", f"{event.name}: {status.last_error}; it is tried again")
+    if status.state is ConnectionState.CONNECTED and before is not None and before.attempts > _OUTAGE:
+        return LogLine(event.at, "●", "quiet", f"{event.name}: connected again after {before.attempts} attempts")
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -13,7 +14,7 @@ from textual.widgets import Static
 
 from brokertuner_tui.env.outcome import Outcome, Verdict
 from brokertuner_tui.knobs.catalogue import BY_NAME, NAMES, inert
-from brokertuner_tui.tui import ink
+from brokertuner_tui.tui import connections, ink
 from brokertuner_tui.tui.format import (
     DASH,
     goodput,
@@ -33,6 +34,7 @@ from brokertuner_tui.tui.widgets.goodput import GoodputPane
 from brokertuner_tui.tui.widgets.knobs import GLYPHS, KnobTable, range_bar
 from brokertuner_tui.tui.widgets.latency import LatencyPane
 from brokertuner_tui.tui.widgets.log import EventLog, time_text
+from brokertuner_tui.tui.widgets.machines import BrokerPane
 from brokertuner_tui.tui.widgets.pane import Pane
 from brokertuner_tui.tuning.events import TrialFinished
 from brokertuner_tui.workload.live.figures import LiveFigures
@@ -53,7 +55,10 @@ def for_pane(pane: Pane, model: Model) -> Screen[None] | None:
         return Details(time_text(entry.at), line_details(entry))
     if isinstance(pane, GoodputPane | LatencyPane | AgentPane) and model.trials:
         return TrialDetails(model, model.trials[-1].trial)
-    return Details(pane.NAME, ink.lines(ink.hanging(Content(""), pane.HELP, width)))
+    rows = ink.hanging(Content(""), pane.HELP, width)
+    if isinstance(pane, BrokerPane) and (found := connections.panel(model, time.time(), width)):
+        rows += [Content(""), line(("connections", BOLD)), *found]
+    return Details(pane.NAME, ink.lines(rows))
 
 
 def line_details(entry: LogLine) -> Content:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from brokertuner_tui.tui import ink
+from brokertuner_tui.tui import connections, ink
 from brokertuner_tui.tui.format import DASH, clock, in_bytes, milliseconds, nice_ceiling, per_second, sparkline, version_text
 from brokertuner_tui.tui.ink import BETTER, BOLD, HAND, QUIET, WORSE, Part, line
 from brokertuner_tui.tui.model import Model, Reading
@@ -47,7 +47,7 @@ def broker_view(model: Model, width: int, height: int) -> Content:
         return line(("○ not up yet", QUIET))
     glyph, style = _STATES[status.state]
     if height < 4:
-        return ink.lines([_one_line(status, applied, glyph, style, width), *_usage(model, width, height)])
+        return ink.lines([_one_line(model, status, applied, width), *_usage(model, width, height)])
     parts = [line((f"{glyph} ", style), (status.state, BOLD if status.state == "listening" else style))]
     if status.error:
         parts.append(line((status.error.splitlines()[0], style)))
@@ -57,9 +57,11 @@ def broker_view(model: Model, width: int, height: int) -> Content:
     if status.started_at is not None:
         parts.append(line(("up ", QUIET), clock(time.time() - status.started_at)))
     rows = [ink.fit(parts, width), _last_change(status, applied, width)]
-    if height >= 7 and applied is not None:
+    if height >= 5 and (links := connections.brief(model, time.time(), width)) is not None:
+        rows.append(links)
+    if height >= 8 and applied is not None:
         rows.append(line(("verified: " + ", ".join(applied.checks), QUIET)))
-    if height >= 8 and model.sample is not None and model.sample.sys.reason:
+    if height >= 9 and model.sample is not None and model.sample.sys.reason:
         rows.append(line(("$SYS: ", QUIET), (model.sample.sys.reason, HAND)))
     return ink.lines([*rows, *_usage(model, width, height)])
 
@@ -73,11 +75,14 @@ def _last_change(status: BrokerStatus, applied: Applied | None, width: int) -> C
     return ink.fit([line(("last: ", QUIET), last, (" ✓", QUIET)), restarts, line((f"v{version}", QUIET))], width, "  ")
 
 
-def _one_line(status: BrokerStatus, applied: Applied | None, glyph: str, style: str, width: int) -> Content:
+def _one_line(model: Model, status: BrokerStatus, applied: Applied | None, width: int) -> Content:
+    glyph, style = _STATES[status.state]
     word = "up" if status.state == "listening" else status.state
     parts = [line((f"{glyph} ", style), (word, BOLD if word == "up" else style), f" :{status.port}")]
     if status.error:
         parts.append(line((status.error.splitlines()[0], style)))
+    elif (link := connections.ailing(model)) is not None:
+        parts.append(link)
     if status.pid is not None:
         parts.append(line(("pid ", QUIET), str(status.pid)))
     last = f"{applied.how} {milliseconds(applied.total_s * 1000)} ✓ " if applied else ""
@@ -103,7 +108,7 @@ def _usage(model: Model, width: int, height: int) -> list[Content]:
     room = max(6, width - 4 - 9 - max(len(cpu_scale), len(mem_scale)))
     history = by_second(model.readings, min(room, 110))
     if height >= 9:
-        tall = max(1, min(5, (height - 4) // 2))
+        tall = max(1, min(5, (height - 5) // 2))
         room = min(room, 110)
         return [
             *_tall("CPU", [cpu for cpu, _ in history], room, tall, 100.0, f"{cpu_text:>8}", cpu_scale),
@@ -139,12 +144,13 @@ class BrokerPane(Pane):
     NAME = "broker"
     HELP = (
         "The Mosquitto that is tuned: its process, its port, the last change and how long it took until it was verified "
-        "to be in force, and what it uses. Mosquitto works on one core, so CPU is measured against one."
+        "to be in force, and what it uses. Mosquitto works on one core, so CPU is measured against one. Enter shows our "
+        "connections: the heartbeat asks the broker twice a second whether it still answers, $SYS is what it says of itself."
     )
 
     def facts(self, model: Model) -> object:
         """See `Pane`."""
-        return model.sample, model.applied
+        return model.sample, model.applied, model.links
 
     def view(self, model: Model, width: int, height: int) -> Content:
         """See `Pane`."""
