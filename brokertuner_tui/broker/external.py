@@ -13,7 +13,7 @@ from brokertuner_tui.broker.external_drift import BrokerDrift
 from brokertuner_tui.broker.external_known import NotKnown
 from brokertuner_tui.broker.find import probe_version
 from brokertuner_tui.broker.intent import LastGood
-from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerStatus
+from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerStatus, BrokerUnavailable
 from brokertuner_tui.broker.operator_conf import read_operator_conf
 from brokertuner_tui.broker.pretest import Line, PreTest, as_one_file
 from brokertuner_tui.broker.probe import Probe, ProbeError

@@ -19,7 +19,7 @@ from brokertuner_tui.errors import UsageError
 from brokertuner_tui.knobs.catalogue import KnobValues, Value, Version, needs_restart
 from brokertuner_tui.mqtt.endpoint import Endpoint
 from brokertuner_tui.telemetry.heartbeat import Heartbeat
-from brokertuner_tui.telemetry.sample import SysRates
+from brokertuner_tui.telemetry.sample import Sample, SysRates
 from brokertuner_tui.telemetry.sampler import Sampler
 from brokertuner_tui.workload import live
 from brokertuner_tui.workload.builtin import BuiltinLoad
@@ -30,9 +30,12 @@ from brokertuner_tui.workload.profile import Profile, Workload
 from brokertuner_tui.workload.window import Window
 
 OnPhase = Callable[[PhaseName, float], None]
+Early = Callable[[Sample | None, float], str]
+"""From the last reading of the telemetry and the share of the window that is over to why it need not be finished; empty: it is."""
 _POLL_S = 0.02
 _LOOK_S = 0.25
 _BY_OPERATOR = "interrupted by the operator"
+_HEARTBEAT_S = 1.0
 _MAX_EXTRA_SETTLE_S = 1.0
 _PROBE_PATIENCE_S = 30.0
 _REPORTS_S = 1.0
@@ -77,6 +80,8 @@ class Testbed:
         self._load_at: Endpoint | None = None
         """Where the load was sent."""
         self._load_looked_at = 0.0
+        self._trial_pid = 0
+        """The broker's process in the trial that is under way; 0: not known."""
         self._sampler: Sampler | None = None
         self.heartbeat = Heartbeat(
             lambda: self.broker.endpoint,
@@ -213,6 +218,7 @@ class Testbed:
         on_phase: OnPhase = _quiet,
         interrupted: Callable[[], bool] = _never,
         floor: float | None = None,
+        early: Early | None = None,
     ) -> Outcome:
         """Apply, verify, settle, measure. A fault of the broker or the load is a verdict, not an exception.
 
@@ -220,6 +226,7 @@ class Testbed:
             seconds: of measuring; None: `step_interval_sec`, and `live.window_sec` at least under live traffic.
             interrupted: asked every few milliseconds; True ends the trial as inconclusive.
             floor: under live traffic, the share of the probe's messages in time below which the window ends early.
+            early: asked a few times a second in the window; a reason that it gives ends the window.
         """
         seconds = self._seconds() if seconds is None else seconds
         outcome = Outcome(knobs, self._profile, self.version, Verdict.INCONCLUSIVE, "", None, None, Usage(), None, Timings())
@@ -227,6 +234,7 @@ class Testbed:
             on_phase(PhaseName.APPLYING, 0.0)
             started = time.perf_counter()
             applied = self._apply_for_trial(knobs)
+            self._trial_pid = applied.pid
             outcome = replace(outcome, applied=applied)
             outcome = _timed(outcome, apply_s=time.perf_counter() - started)
             on_phase(PhaseName.SETTLING, 0.0)
@@ -236,7 +244,7 @@ class Testbed:
             outcome = _timed(outcome, settle_s=self._wait(settle_s, interrupted))
             on_phase(PhaseName.MEASURING, seconds)
             started = time.perf_counter()
-            window, usage, cut = self._measure(seconds, interrupted, floor)
+            window, usage, cut = self._measure(seconds, interrupted, floor, early)
             outcome = _timed(outcome, measure_s=time.perf_counter() - started)
         except _Interrupted as end:
             return replace(outcome, verdict=end.verdict, reason=end.reason)
@@ -336,7 +344,10 @@ class Testbed:
         if connection is not None and not connection.state.usable:
             raise _Interrupted(Verdict.INCONCLUSIVE, connection.last_error or f"{connection.name} cannot be reached")
         if self.broker.alive():
-            if why := self.hung():
+            why = self.hung()
+            if self._trial_pid and (self.broker.status().pid or self._trial_pid) != self._trial_pid:
+                why = "the broker was restarted in the middle of the trial"  # by its agent: it may never have been seen down
+            if why:
                 raise _Interrupted(Verdict.INCONCLUSIVE, why)
             return
         status = self.broker.status()
@@ -356,26 +367,36 @@ class Testbed:
         seconds = self._settings.tuning.step_interval_sec
         return max(seconds, self._settings.live.window_sec) if isinstance(self.load, Watched) else seconds
 
-    def _measure(self, seconds: float, interrupted: Callable[[], bool], floor: float | None) -> tuple[Window, Usage, str]:
+    def _measure(
+        self, seconds: float, interrupted: Callable[[], bool], floor: float | None, early: Early | None
+    ) -> tuple[Window, Usage, str]:
         """The window, what the broker used in it, and why it was cut short (empty: it was not)."""
         try:
             self.load.open_window()
             gauge = open_gauge(self.broker)
             cut = ""
             if isinstance(self.load, Watched):
-                cut = self._watch(self.load, seconds, interrupted, gauge, floor)
+                cut = self._watch(self.load, seconds, interrupted, gauge, floor, early)
             else:
-                self._wait(seconds, interrupted, gauge)
+                cut = self._wait_in_parts(seconds, interrupted, gauge, early)
             usage = gauge.close()
             window = self.load.close_window()
             self._check_broker()
+            if window.reconnects and isinstance(self.broker, Linked):
+                self._wait(_HEARTBEAT_S, _never)  # its agent may have restarted it, which the next heartbeat tells
         except LoadError as error:
             self._check_broker()
             raise _Interrupted(Verdict.INCONCLUSIVE, str(error)) from error
         return window, usage, cut
 
     def _watch(
-        self, load: Watched, seconds: float, interrupted: Callable[[], bool], gauge: UsageGauge, floor: float | None
+        self,
+        load: Watched,
+        seconds: float,
+        interrupted: Callable[[], bool],
+        gauge: UsageGauge,
+        floor: float | None,
+        early: Early | None,
     ) -> str:
         """Waits until live traffic was watched for long enough, or suffers; in the latter case, says how."""
         began, due = time.perf_counter(), 0
@@ -386,12 +407,29 @@ class Testbed:
             or (due < FEWEST_JUDGED and left > -_PROBE_PATIENCE_S)
         ):
             self._wait(min(max(left, _POLL_S), _LOOK_S), interrupted, gauge)
+            if cut := self._ended_early(early, began, seconds):
+                return cut
             due, on_time = load.so_far()
             if floor is not None and due >= FEWEST_JUDGED and on_time < floor * due:
                 took = time.perf_counter() - began
                 share = f"{on_time / due:.0%} of the probe's messages came in time"
                 return f"ended after {took:.1f} s: {share}, and fewer than {floor:.0%} are too few for live traffic"
         return ""
+
+    def _wait_in_parts(self, seconds: float, interrupted: Callable[[], bool], gauge: UsageGauge, early: Early | None) -> str:
+        """Waits for the whole window, or until there is a reason to end it; gives that."""
+        began = time.perf_counter()
+        while early is not None and (left := seconds - (time.perf_counter() - began)) > _LOOK_S:
+            self._wait(min(left, _LOOK_S), interrupted, gauge)
+            if cut := self._ended_early(early, began, seconds):
+                return cut
+        self._wait(seconds - (time.perf_counter() - began), interrupted, gauge)
+        return ""
+
+    def _ended_early(self, early: Early | None, began: float, seconds: float) -> str:
+        took = time.perf_counter() - began
+        reason = early(self.sampler.latest(), took / seconds) if early is not None else ""
+        return f"ended after {took:.1f} s: {reason}" if reason else ""
 
 
 def _make_load(settings: Settings, folder: Path, broker: Broker, workload: Workload, read_sys: Callable[[], SysRates]) -> Load:

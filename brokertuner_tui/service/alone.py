@@ -10,17 +10,21 @@ from typing import Literal
 
 from brokertuner_tui.broker.external import ExternalBroker
 from brokertuner_tui.broker.external_known import NotKnown
-from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerStatus, Difference, Tended
+from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerStatus, BrokerUnavailable, Difference, Tended
+from brokertuner_tui.broker.keeper import BrokerKeeper, Hands
 from brokertuner_tui.broker.kinds import make_broker
 from brokertuner_tui.config.settings import BrokerSettings
+from brokertuner_tui.connection.policy import POLICIES
 from brokertuner_tui.errors import TunerError, UsageError
 from brokertuner_tui.knobs.catalogue import KnobValues, Value, needs_restart
 from brokertuner_tui.knobs.validation import check_all
 from brokertuner_tui.mqtt.endpoint import Endpoint
 from brokertuner_tui.paths import private_folder
+from brokertuner_tui.process.backoff import BackoffPolicy
 from brokertuner_tui.service.errors import ApiError
 from brokertuner_tui.service.hosted import OnSample, SessionStatus
 from brokertuner_tui.service.hosted_load import HostedLoad
+from brokertuner_tui.telemetry.heartbeat import Heartbeat
 from brokertuner_tui.telemetry.sample import Sample
 from brokertuner_tui.telemetry.sampler import Sampler
 from brokertuner_tui.tuning.commands import Command
@@ -34,14 +38,22 @@ class AloneHost:
 
     Args:
         folder: for the broker's private config and for logs; made if missing.
+        backoff: at what pace a broker that does not stay up is brought back.
     """
 
-    def __init__(self, settings: BrokerSettings, folder: Path) -> None:
+    def __init__(self, settings: BrokerSettings, folder: Path, backoff: BackoffPolicy | None = None) -> None:
         self._kind = settings.kind
         self.broker = make_broker(settings, private_folder(folder) / "broker")
         self._load = HostedLoad(folder / "load", lambda: self.broker.endpoint)
         self._sampler = Sampler(self.broker, self._load.load)
         self._good: dict[str, Value] = {}
+        self._may_restart = True
+        self._heartbeat = Heartbeat(
+            lambda: self.broker.endpoint,
+            POLICIES[settings.connection],
+            evidence=lambda: self._load.status().received_total,
+        )
+        self._keeper = BrokerKeeper(self.broker, Hands(self._revive, self._restart, self.apply), self._heartbeat.hung, backoff)
 
     def open(self, last_good: Mapping[str, Value] | None, *, may_change: bool) -> Applied:
         """Starts a broker of our own with the knobs that were applied last, or its baseline; takes over another as it is.
@@ -62,7 +74,9 @@ class AloneHost:
         if applied is None:
             applied = self._start(last_good)
         self._good = dict(applied.knobs)
+        self._may_restart = may_change or not isinstance(self.broker, ExternalBroker)
         self._sampler.start()
+        self._heartbeat.start()
         return applied
 
     def _start(self, last_good: Mapping[str, Value] | None) -> Applied:
@@ -78,6 +92,7 @@ class AloneHost:
     def close(self) -> None:
         """Ends load and telemetry; ends a broker of our own, lets go of another."""
         self._load.close()
+        self._heartbeat.stop()
         self._sampler.stop()
         self.broker.stop()
 
@@ -140,18 +155,44 @@ class AloneHost:
         if not self.broker.alive() or needs_restart(self._good, knobs):
             self._load.expect_restart()
         try:
-            return self._in_force(self.broker.apply(knobs))
+            with self._heartbeat.expect_restart():
+                return self._in_force(self.broker.apply(knobs))
         except ApplyFailed as error:
             if error.restored is not None:
                 self._in_force(error.restored)
             raise
 
     def restart(self) -> Applied:
-        """See `Hosted`."""
-        self._load.expect_restart()
+        """See `Hosted`; one that was given up gets its chance again."""
+        self._keeper.begin_anew()
         if isinstance(self.broker, Tended) and not self.broker.alive():
-            return self._in_force(self.broker.revive())  # somebody else may have brought it back by now
-        return self._in_force(self.broker.restart())
+            return self._revive()  # somebody else may have brought it back by now
+        return self._restart()
+
+    def trouble(self) -> str:
+        """Why the broker counts as down at this moment; empty while it is well. Cheap; any thread."""
+        return self._keeper.trouble()
+
+    def look_after(self) -> None:
+        """Brings back a broker that is down, if an attempt is due; by the thread that applies."""
+        report = self._keeper.look()
+        if report.news:
+            level = logging.INFO if report.care.up else logging.ERROR
+            _log.log(level, "the broker is %s: %s", report.care, report.reason)
+
+    def _revive(self) -> Applied:
+        self._load.expect_restart()
+        with self._heartbeat.expect_restart():
+            if isinstance(self.broker, ExternalBroker):
+                return self._in_force(self.broker.revive(may_restart=self._may_restart))
+            return self._in_force(self.broker.restart())
+
+    def _restart(self) -> Applied:
+        if not self._may_restart:
+            raise BrokerUnavailable("the broker does not answer, and this service may change nothing")
+        self._load.expect_restart()
+        with self._heartbeat.expect_restart():
+            return self._in_force(self.broker.restart())
 
     def reconcile(self, keep: Literal["ours", "theirs"]) -> Applied:
         """See `Hosted`."""

@@ -23,6 +23,7 @@ from brokertuner_tui.service.hosted import Hosted
 from brokertuner_tui.service.journal import Journal
 from brokertuner_tui.service.stream import Streams
 from brokertuner_tui.service.tuned import TunedHost
+from brokertuner_tui.service.upkeep import Upkeep
 from brokertuner_tui.store.errors import StoreError
 from brokertuner_tui.store.lock import WriterLock
 from brokertuner_tui.workload.profile import Workload
@@ -107,6 +108,9 @@ def serve(
         changes = Changes(host, journal, interval_s=min_interval_s)
         stack.callback(changes.close)
         changes.resolve()
+        if isinstance(host, AloneHost):
+            upkeep = Upkeep(host, changes)
+            stack.callback(upkeep.close)
         look = DriftLook(host, changes)
         stack.callback(look.close)
         address = _address(sock)

@@ -74,9 +74,10 @@ class Bench:
         workload: Workload = SMALL,
         keep_open: bool = False,
         folder: Path | None = None,
+        **options: Any,
     ) -> tuple[TuningSession, Reader]:
         """A session that runs, and the reader of its events."""
-        session = TuningSession(settings or self.settings(), workload, folder or self.folder, keep_open=keep_open)
+        session = TuningSession(settings or self.settings(), workload, folder or self.folder, keep_open=keep_open, **options)
         reader = Reader(session)
         self._sessions.append(session)
         session.start()

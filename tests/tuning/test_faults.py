@@ -6,8 +6,6 @@ import os
 import signal
 from pathlib import Path
 
-import pytest
-
 from brokertuner_tui.env.outcome import PhaseName, Verdict
 from brokertuner_tui.tuning.events import (
     BrokerTrouble,
@@ -53,17 +51,6 @@ def test_a_generator_that_was_killed_is_started_again(bench: Bench) -> None:
     assert reader.wait_for(LoadChanged, lambda event: event.restarts == 1).restarts == 1
     reader.wait_for(TrialFinished, lambda event: event.verdict is Verdict.OK)
     assert all(trial.reward is None for trial in reader.of(TrialFinished) if trial.verdict is not Verdict.OK)
-
-
-def test_a_load_that_does_not_start_is_said_and_tuning_goes_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "/nowhere")  # emqtt_bench is not to be found
-    session, reader = bench.start(bench.settings(generator="emqtt_bench", total_timesteps=2, max_seconds=60))
-    assert "emqtt_bench" in reader.wait_for(LoadChanged).message
-    finished = reader.wait_for(RunFinished)
-    assert session.join(10)
-    assert [trial.verdict for trial in reader.of(TrialFinished)] == [Verdict.INCONCLUSIVE] * 2
-    assert finished.state is State.COMPLETED
-    assert finished.best is None
 
 
 def test_a_setting_that_the_broker_dies_of_fails_with_its_own_words(bench: Bench) -> None:
