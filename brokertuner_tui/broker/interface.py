@@ -234,6 +234,18 @@ class Broker(Protocol):
 
 
 @runtime_checkable
+class TakenOver(Protocol):
+    """A broker that was there before us."""
+
+    def take_over(self) -> Applied:
+        """As `Broker.start`, with the knobs that are in force: nothing is written and nothing restarted.
+
+        Raises:
+            TunerError: what is in force cannot be told, or cannot be reached.
+        """
+
+
+@runtime_checkable
 class Tended(Protocol):
     """A broker that somebody else looks after, too: who sees it gone must not start it at once."""
 

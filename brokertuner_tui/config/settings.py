@@ -8,6 +8,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from brokertuner_tui.config.hours import Hours
+
 
 class Section(BaseModel):
     """A frozen table of the config; unknown keys are errors."""
@@ -161,6 +163,13 @@ class TuningSettings(Section):
     """Hours in which the agent does not restart the broker."""
     save_freq: int = Field(1, ge=1)
     """Trials between two checkpoints."""
+
+    @field_validator("no_restarts")
+    @classmethod
+    def _are_hours(cls, texts: list[str]) -> list[str]:
+        for text in texts:
+            Hours.parse(text)
+        return texts
 
 
 class GuardSettings(Section):

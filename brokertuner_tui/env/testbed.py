@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from brokertuner_tui.broker.interface import Applied, ApplyFailed, Broker, BrokerUnavailable, Tended
+from brokertuner_tui.broker.interface import Applied, ApplyFailed, Broker, BrokerUnavailable, TakenOver, Tended
 from brokertuner_tui.broker.kinds import make_broker
 from brokertuner_tui.config.settings import Settings
 from brokertuner_tui.connection.policy import POLICIES
@@ -31,7 +31,7 @@ from brokertuner_tui.workload.window import Window
 
 OnPhase = Callable[[PhaseName, float], None]
 Early = Callable[[Sample | None, float], str]
-"""From the last reading of the telemetry and the share of the window that is over to why it need not be finished; empty: it is."""
+"""From the last reading of the telemetry and the share of the window that is over to why that need not be finished, or empty."""
 _POLL_S = 0.02
 _LOOK_S = 0.25
 _BY_OPERATOR = "interrupted by the operator"
@@ -123,14 +123,20 @@ class Testbed:
         self.heartbeat.watch(lambda status: callback("heartbeat", status))
         self._watch_sys = lambda status: callback("$SYS", status)
 
-    def open(self, knobs: KnobValues | None = None) -> Applied:
+    def open(self, knobs: KnobValues | None = None, *, untouched: bool = False) -> Applied:
         """Starts the broker with its baseline, `knobs` (some or all) put in, and the telemetry.
+
+        Args:
+            untouched: a broker that was there before us is taken over as it is, and `knobs` are left out.
 
         Raises:
             TunerError: there is no Mosquitto, or it did not come up. A load that does not start is not an error here.
         """
         (self._folder / "load").mkdir(parents=True, exist_ok=True, mode=0o700)
-        applied = self.broker.start({**self.defaults, **(knobs or {})})
+        if untouched:
+            applied = self.broker.take_over() if isinstance(self.broker, TakenOver) else self.broker.start(self.defaults)
+        else:
+            applied = self.broker.start({**self.defaults, **(knobs or {})})
         self._sampler = Sampler(
             self.broker, self.load, POLICIES[self._settings.broker.connection], self.heartbeat, watcher=self._watch_sys
         )

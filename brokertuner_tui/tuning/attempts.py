@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from brokertuner_tui.errors import TunerError
 from brokertuner_tui.process.backoff import BackoffPolicy
@@ -13,6 +13,13 @@ from brokertuner_tui.tuning.events import Level
 
 T = TypeVar("T")
 _BUSY = {errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRINUSE}
+
+
+class Retry(Protocol):
+    """`attempt` for a task, with everything but these two given."""
+
+    def __call__(self, what: str, action: Callable[[], T]) -> T:
+        """What `action` gives."""
 
 
 @dataclass(frozen=True, slots=True)

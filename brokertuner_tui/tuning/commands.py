@@ -110,7 +110,7 @@ class Stop:
     """
 
     leave: Literal["best", "default", "current"] | None = None
-    state: Literal["completed", "cancelled"] = "cancelled"
+    state: Literal["completed", "cancelled", "failed"] = "cancelled"
 
 
 Command = (

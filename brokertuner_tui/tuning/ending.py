@@ -5,28 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING
 
 from brokertuner_tui.broker.interface import ApplyFailed, BrokerUnavailable
-from brokertuner_tui.env.outcome import Outcome
-from brokertuner_tui.knobs.catalogue import KnobValues
+from brokertuner_tui.env.outcome import Outcome, Verdict
+from brokertuner_tui.knobs.catalogue import KnobValues, needs_restart
 from brokertuner_tui.tuning import events
+from brokertuner_tui.tuning.attempts import Retry
 from brokertuner_tui.tuning.confirm import Confirmation, confirm
 from brokertuner_tui.tuning.events import Left
+from brokertuner_tui.tuning.guarding import Guarding
 from brokertuner_tui.tuning.learner import Learner
 from brokertuner_tui.tuning.operations import Operations, Tell
 
 if TYPE_CHECKING:  # importing the store imports SQLAlchemy
     from brokertuner_tui.tuning.recorder import Recorder
-
-T = TypeVar("T")
-
-
-class Retry(Protocol):
-    """See `attempts.attempt`."""
-
-    def __call__(self, what: str, action: Callable[[], T]) -> T:
-        """What `action` gives."""
 
 
 class Ending:
@@ -49,11 +42,15 @@ class Ending:
         measure: Callable[[KnobValues], Outcome],
         interrupted: Callable[[], bool],
         retry: Retry,
+        guarding: Guarding,
     ) -> None:
         self._operations, self._learner, self._recorder = operations, learner, recorder
         self._pairs = pairs
         self._tell = tell
         self._measure, self._interrupted, self._retry = measure, interrupted, retry
+        self._guarding = guarding
+        self._broke = False
+        """A window of the confirmation broke the SLO."""
         self.confirmation: Confirmation | None = None
         self.conf_path: Path | None = None
 
@@ -62,15 +59,21 @@ class Ending:
         best = self._learner.best(self._operations.testbed.profile)
         if best is None:
             return self._warn("no trial succeeded: there is nothing to confirm")
+        if reason := self._why_not(best.knobs):
+            return self._warn(f"the best setting is not confirmed: {reason}")
+        self._broke = False
         self.confirmation = confirm(
             self._learner.default,
             best.knobs,
             best.trial,
             self._pairs,
-            measure=self._measure,
-            interrupted=self._interrupted,
+            measure=self._judged,
+            interrupted=lambda: self._broke or self._interrupted(),
             progress=lambda done, total: self._tell(events.ConfirmStep(time.time(), done, total)),
         )
+        if self._broke:
+            self.confirmation = None
+            return self._warn("the best setting is not confirmed: the SLO was broken while it was compared with the default")
         if self.confirmation is None:
             return self._warn("the best setting was not confirmed: interrupted, or it could not be measured again")
         self._recorder.confirmation(self.confirmation)
@@ -79,29 +82,62 @@ class Ending:
         return None
 
     def leave(self, wanted: Left) -> tuple[Left, str]:
-        """Brings what is to be left into force; gives what it was, and why if it is something else."""
-        if wanted == "current":
-            return "current", ""
+        """Brings what is to be left into force; gives what it was, and why if it is something else.
+
+        What broke the SLO is never left; nor is what was not confirmed, where there is an SLO.
+        """
         if self._operations.agent_is_away():
-            return "current", "the broker's agent cannot be reached: what was in force last stays"
+            return (
+                "current",
+                "" if wanted == "current" else "the broker's agent cannot be reached: what was in force last stays",
+            )
+        if wanted == "current":
+            return "current", self._guarding.keep_current()
         confirmed = self.confirmation.event if self.confirmation else None
         if wanted == "best" and confirmed is not None and confirmed.better:
+            if reason := self._guarding.why_not_to(confirmed.best_knobs):
+                return "current", self._guarding.keep_current() or reason
             if self._apply(confirmed.best_knobs, "the best, confirmed"):
                 return "best", ""
             return "current", "the best setting did not come into force"
         reason = ""
         if wanted == "best":
             reason = "no setting was confirmed" + (" to be better than the default" if confirmed else "")
+        if why := self._guarding.why_not_to(self._learner.default):
+            stays = self._guarding.keep_current() or "the last known good stays"
+            return "current", "; ".join(part for part in (reason, why, stays) if part)
         if self._apply(self._learner.default, "back to the defaults"):
             return "default", reason
         return "current", "the defaults did not come into force"
 
     def _apply(self, knobs: KnobValues, why: str) -> bool:
         try:
-            self._retry(f"{why}: not yet", lambda: self._operations.change(knobs, why))
+            with self._guarding.counting():
+                self._retry(f"{why}: not yet", lambda: self._operations.change(knobs, why))
+            self._guarding.confirm_by_hand()
         except (ApplyFailed, BrokerUnavailable):
             return False  # told by now
         return True
+
+    def _why_not(self, best: KnobValues) -> str:
+        """Why the two are not compared; empty: they are."""
+        default = self._learner.default
+        profile = self._operations.testbed.profile.name
+        if self._guarding.has_broken(profile, default):
+            return "the default breaks the SLO, and is not brought into force again to be measured"
+        # Each pair goes from one to the other, the first may need one more, and so does what is left in force.
+        restarts = self._pairs + 2 if needs_restart(default, best) else 1
+        return "" if self._guarding.may_restart(restarts) else f"it takes {restarts} restarts, and there are not as many left"
+
+    def _judged(self, knobs: KnobValues) -> Outcome:
+        outcome = self._measure(knobs)
+        if outcome.verdict is not Verdict.OK:
+            return outcome
+        judgement = self._guarding.judge(0, outcome, time.monotonic())
+        if judgement.breach:
+            self._broke = True
+            self._learner.ban(outcome.profile, knobs)
+        return outcome
 
     def _warn(self, message: str) -> None:
         self._tell(events.Notice(time.time(), message, "warning"))

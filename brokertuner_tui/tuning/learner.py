@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -126,6 +126,10 @@ class Learner:
         """The best setting under `profile` that agrees with the pins."""
         return self._of(profile).incumbents.best(self._pinned)
 
+    def ban(self, profile: Profile, knobs: KnobValues) -> None:
+        """This setting is never the best under `profile`."""
+        self._of(profile).incumbents.ban(knobs)
+
     def floor(self, choice: Choice, profile: Profile) -> float | None:
         """The share in time below which the trial of `choice` is to be ended early; None: it is not."""
         reference = self._of(profile).reference
@@ -134,12 +138,20 @@ class Learner:
             return None
         return max(0.0, reference.window.share_in_time - margin)
 
-    def choose(self, profile: Profile, *, hold: KnobValues | None = None, heap_bytes: int = 0) -> Choice:
+    def choose(
+        self,
+        profile: Profile,
+        *,
+        hold: KnobValues | None = None,
+        heap_bytes: int = 0,
+        broke: Collection[KnobValues] = (),
+    ) -> Choice:
         """What to try next under `profile`.
 
         Args:
             hold: what is in force while the broker must not be restarted: what would need that stays, or is put off.
             heap_bytes: what the broker's heap holds now; 0: not known.
+            broke: settings that broke the SLO under this profile, and are not measured again.
         """
         known = self._of(profile)
         observation = self._observe(known)
@@ -147,10 +159,10 @@ class Learner:
             return self._by_hand(observation)
 
         def put_off(knobs: KnobValues) -> bool:
-            return hold is not None and needs_restart(hold, knobs)
+            return dict(knobs) in broke or (hold is not None and needs_restart(hold, knobs))
 
         if observation is None or known.reference is None:
-            if hold is not None and put_off(self.default):
+            if hold is not None and needs_restart(hold, self.default):
                 return self.watch(profile, hold)
             return Choice(TrialKind.DEFAULT, self.default, observation, "default", why="the reference for everything else")
         every = self._caution.default_every if self._caution else _REPEAT_DEFAULT_EVERY

@@ -90,6 +90,14 @@ class Operations:
         self._changed(applied, f"{why}, by the operator's word")
         return applied
 
+    def confirm(self) -> None:
+        """What is in force has proven itself.
+
+        Raises:
+            TunerError: that could not be noted.
+        """
+        self.testbed.broker.confirm()
+
     def restart_broker(self, why: str) -> Applied:
         """Restarts the broker with the knobs in force; one that was given up gets its chance again.
 

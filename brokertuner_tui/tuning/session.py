@@ -14,16 +14,21 @@ from typing import TYPE_CHECKING, TypeVar
 from brokertuner_tui.broker.interface import Broker, Patient
 from brokertuner_tui.broker.kinds import make_broker
 from brokertuner_tui.broker.managed import ManagedBroker
+from brokertuner_tui.config.hours import Hours
 from brokertuner_tui.config.settings import Settings
 from brokertuner_tui.env.presets import make_preset
 from brokertuner_tui.env.testbed import Testbed
 from brokertuner_tui.errors import TunerError
 from brokertuner_tui.knobs import validation
 from brokertuner_tui.knobs.catalogue import CATALOGUE, Value
-from brokertuner_tui.tuning import commands, events
+from brokertuner_tui.logs import crash_report
+from brokertuner_tui.tuning import commands, events, story
 from brokertuner_tui.tuning.attempts import Patience, Tries, attempt
 from brokertuner_tui.tuning.events import Left, State
 from brokertuner_tui.tuning.guard.caution import Caution
+from brokertuner_tui.tuning.guard.restarts import RestartBudget
+from brokertuner_tui.tuning.guard.slo import SloGuard
+from brokertuner_tui.tuning.guarding import Guarding
 from brokertuner_tui.tuning.identities import identities
 from brokertuner_tui.tuning.learner import Learner
 from brokertuner_tui.tuning.operations import Operations
@@ -121,7 +126,7 @@ class TuningSession:
             self.error, reason = error, str(error)
         except Exception as error:
             # The boundary of the thread: whatever it was, children are ended, the store is closed, the operator is told.
-            log.exception("the session crashed")
+            log.critical("the session crashed; crash report: %s", crash_report(error), exc_info=error)
             self.error = TunerError(f"{type(error).__name__}: {error}")
             self.error.__cause__ = error
             reason = str(self.error)
@@ -136,6 +141,8 @@ class TuningSession:
         # First: where there is no broker, nothing is left on disk.
         self._broker = broker = make_broker(self._settings.broker, self._save_dir / "broker")
         version, program = self._await("the broker cannot be asked yet", lambda: (broker.version, broker.program))
+        for phase in self._workload.phases:
+            refuse({**broker.baseline, **pinned}, pinned, phase.profile, version, what="tuning.pin.")
         self._recorder = Recorder(
             self._save_dir,
             self._settings,
@@ -151,7 +158,7 @@ class TuningSession:
             broker.move_to(self._recorder.folder / "broker")
         self._testbed = testbed = Testbed(self._settings, self._workload, self._recorder.folder, broker)
         testbed.watch_connections(lambda name, status: self._tell(events.ConnectionChanged(time.time(), status, name)))
-        applied = self._await("the broker cannot be had yet", lambda: testbed.open(pinned))
+        applied = self._await("the broker cannot be had yet", lambda: testbed.open(pinned, untouched=tuning.read_only))
         testbed.sampler.subscribe(lambda sample: self._tell(events.Sampled(time.time(), sample)))
         self._tell(
             events.RunStarted(
@@ -173,6 +180,8 @@ class TuningSession:
             )
         )
         self._tell(events.BrokerChanged(time.time(), applied, "started"))
+        if recovered := testbed.broker.recovered:
+            self._tell(events.Notice(time.time(), recovered, "warning"))
         self._operations = Operations(testbed, self._settings.load.check_freq, self._tell, self._patience)
         self._recorder.processes(*identities(testbed))
         self._await("the load does not start yet", self._operations.start_load)
@@ -184,10 +193,25 @@ class TuningSession:
             self._operations,
             learner,
             self._recorder,
+            self._make_guarding(self._operations, learner),
             self._inbox,
             self._tell,
             keep_open=self._keep_open,
             done=len(before),
+        )
+
+    def _make_guarding(self, operations: Operations, learner: Learner) -> Guarding:
+        settings, tuning = self._settings, self._settings.tuning
+        quiet = [Hours.parse(text) for text in tuning.no_restarts]
+        return Guarding(
+            SloGuard(
+                settings.guard, counts_losses=settings.load.generator != "emqtt_bench" or self._workload.name == live.NAME
+            ),
+            RestartBudget(tuning.restarts_per_hour, quiet),
+            operations,
+            self._tell,
+            baseline=lambda: learner.default,
+            limit=settings.guard.inconclusive_limit if tuning.mode == "guarded" else None,
         )
 
     def _await(self, what: str, action: Callable[[], T]) -> T:
@@ -232,7 +256,7 @@ class TuningSession:
             return DDPG(
                 len(preset.observation_names),
                 len(CATALOGUE),
-                config_for(settings.tuning.preset, settings.agent),
+                config_for(settings.tuning.preset, settings.agent, exploration=settings.tuning.exploration),
                 seed=settings.seed,
                 device=settings.agent.device,
             )
@@ -292,4 +316,5 @@ class TuningSession:
         self._tell(events.Notice(time.time(), message, level))
 
     def _tell(self, event: events.Event) -> None:
+        story.tell(event)
         self.events.put(event)

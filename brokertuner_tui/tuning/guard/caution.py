@@ -27,7 +27,7 @@ class Caution:
     """Trials between two measurements of the default: a reference for drift."""
 
     @classmethod
-    def under(cls, safety: float | None, *, live_margin: float | None) -> Caution | None:
+    def under(cls, safety: float | None, *, live_margin: float | None = None) -> Caution | None:
         """What the settings mean: no knob goes further than 1 - `safety` of its range. None: anything may be tried.
 
         Args:
