@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
-import sys
-import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +11,7 @@ import typer
 
 from brokertuner_tui.cli import output
 from brokertuner_tui.errors import ExitCode, TunerError
+from brokertuner_tui.redaction import without_secrets
 
 _debug = False
 
@@ -61,19 +58,19 @@ def _read_enough() -> int:
 def report(error: BaseException) -> int:
     """Says what went wrong; gives the exit code. An error that nobody foresaw leaves a crash report."""
     if _debug:
-        output.say("".join(traceback.format_exception(error)).rstrip())
+        output.say(without_secrets("".join(traceback.format_exception(error)).rstrip()))
     unforeseen: BaseException | None = error
     if isinstance(error, TunerError):
         # A session hands the unforeseen on as the cause of an error without a class of its own.
         unforeseen = error.__cause__ if type(error) is TunerError and _is_unforeseen(error.__cause__) else None
-    first, _, details = str(error).partition("\n")
+    first, _, details = without_secrets(str(error)).partition("\n")
     if unforeseen is not None and unforeseen is error:
         first = f"{type(error).__name__}: {first}"
     output.complain(first)
     if details:
         output.say(details)
     if unforeseen is not None and not _debug:
-        path = _write_crash_report(unforeseen)
+        path = _crash_report(unforeseen)
         output.say(f"this is a bug; what happened is written in {path}" if path else "this is a bug; --debug shows where")
     return error.exit_code if isinstance(error, TunerError) else ExitCode.FAILED
 
@@ -95,22 +92,7 @@ def _misused(error: Exception) -> int:
     return ExitCode.USAGE
 
 
-def _write_crash_report(error: BaseException) -> Path | None:
-    """The traceback, without local variables, in the folder for logs (0600); None if it cannot be written."""
-    from brokertuner_tui import __version__, paths
+def _crash_report(error: BaseException) -> Path | None:
+    from brokertuner_tui.logs import crash_report
 
-    try:
-        folder = paths.private_folder(paths.log_dir())
-        path = folder / f"crash-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
-        text = f"brokertuner-tui {__version__}, Python {sys.version.split()[0]}, {sys.platform}\n"
-        text += "".join(traceback.format_exception(error))
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(without_secrets(text))
-    except (OSError, TunerError):
-        return None
-    return path
-
-
-def without_secrets(text: str) -> str:
-    """`text` with the passwords of URLs hidden."""
-    return re.sub(r"(\w://[^\s/:@]*):[^\s/@]+@", r"\1:***@", text)
+    return crash_report(error)

@@ -10,10 +10,10 @@ from typing import Any
 from rich.console import Group
 from rich.table import Table
 
-from brokertuner_tui.cli.boundary import without_secrets
 from brokertuner_tui.cli.tables import new_table
 from brokertuner_tui.config.load import Loaded
 from brokertuner_tui.config.workloads import DEFAULT
+from brokertuner_tui.redaction import without_secrets
 
 HIDDEN = "***"
 _SECRET = re.compile(r"(^|[._])(password|passwd|passphrase|token|secret|api_key|credentials?)$")

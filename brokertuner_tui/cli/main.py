@@ -62,10 +62,17 @@ def _options(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors, and all of the log on stderr.")] = False,
+    log_json: Annotated[
+        bool, typer.Option("--log-json", help="Make each line of the log, on stderr too, a JSON object.")
+    ] = False,
 ) -> None:
     if debug:
         boundary.show_tracebacks()
+    if debug or log_json:
+        from brokertuner_tui.cli import logs
+
+        logs.options(debug=debug, as_json=log_json)
 
 
 def run(arguments: Sequence[str]) -> int:

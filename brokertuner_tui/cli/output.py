@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
 import os
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TextIO
 
 from brokertuner_tui.errors import TunerError
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "brokertuner-tui"
 _WIDE = 120
+_render: Callable[[int, str], str] | None = None
 _PIPE_WIDTH = 160
 """Columns of a table that goes into a file or a pipe: nothing shall be cut off there."""
 
@@ -59,16 +62,27 @@ def is_wide() -> bool:
     return console_for(sys.stdout).width >= _WIDE
 
 
+def log_as(render: Callable[[int, str], str] | None) -> None:
+    """With `--log-json` every line on stderr is made by `render`, from a level and a text; None: as it is."""
+    global _render
+    _render = render
+
+
 def say(text: str) -> None:
     """One line on stderr, or none if that is gone."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        sys.stderr.write(f"{text}\n")
-        sys.stderr.flush()
+    put_line_on_stderr(text if _render is None else _render(logging.INFO, text))
 
 
 def complain(text: str) -> None:
     """An error on stderr: `brokertuner-tui: error: ...`."""
-    say(f"{PROGRAM}: error: {text}")
+    put_line_on_stderr(f"{PROGRAM}: error: {text}" if _render is None else _render(logging.ERROR, text))
+
+
+def put_line_on_stderr(line: str) -> None:
+    """The line as it is, or nothing if stderr is gone."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
 
 
 def one_line(text: str) -> str:

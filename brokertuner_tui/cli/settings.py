@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from brokertuner_tui.cli.boundary import without_secrets
 from brokertuner_tui.errors import UsageError
+from brokertuner_tui.redaction import without_secrets
 
 if TYPE_CHECKING:
     from brokertuner_tui.config.load import Loaded
@@ -22,11 +22,13 @@ def load(
     seed: int | None = None,
     broker: str | None = None,
     more: Mapping[str, object] | None = None,
+    recorded: Mapping[str, Any] | None = None,
 ) -> Loaded:
     """The settings in force; `more` has the command's own flags by dotted key, None where one was not typed.
 
     Args:
         broker: what `--broker` says: a kind, or the URL of an agent.
+        recorded: the settings of a run that goes on; only flags win over them.
 
     Raises:
         UsageError: a file, a variable or a flag says something that is not allowed.
@@ -35,7 +37,7 @@ def load(
 
     typed: dict[str, object] = {"store.save_dir": save_dir, "broker.mosquitto": mosquitto, "seed": seed, **(more or {})}
     typed |= _broker(broker)
-    return load_settings(config_file=config, workload_file=workload_file, overrides=typed)
+    return load_settings(config_file=config, workload_file=workload_file, overrides=typed, recorded=recorded)
 
 
 def _broker(text: str | None) -> dict[str, object]:

@@ -25,12 +25,14 @@ _STYLES = {"quiet": "dim", "better": "green", "best": "bold green", "worse": "re
 class Display:
     """A `headless.Reporter`. On a terminal a progress line stays below the sentences; elsewhere there are only sentences."""
 
-    def __init__(self, *, total: int) -> None:
+    def __init__(self, *, total: int, quiet: bool = False) -> None:
+        """`quiet`: nothing but the result; stderr is somebody else's."""
         self._console = output.console_for(sys.stderr)
+        self._console.quiet = quiet
         self._model = Model()
         self._total = total
         self._began = time.monotonic()
-        self._progress = _make_progress(self._console) if output.is_terminal(sys.stderr) else None
+        self._progress = _make_progress(self._console) if output.is_terminal(sys.stderr) and not quiet else None
         self._task: TaskID | None = None
         if self._progress is not None:
             self._progress.start()
@@ -44,6 +46,10 @@ class Display:
         if self._model.log[:1] != before and not never_began:
             self._print(self._model.log[0])
         self._update()
+
+    def line(self, text: str) -> None:
+        """A line of the log, above the progress line."""
+        self._write(Text(text, "dim"))
 
     def stopping(self, why: str) -> None:
         """Says that the end will take a moment."""

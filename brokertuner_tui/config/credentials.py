@@ -10,6 +10,7 @@ from pathlib import Path
 from brokertuner_tui.config.settings import BrokerSettings
 from brokertuner_tui.errors import UsageError
 from brokertuner_tui.mqtt.endpoint import MQTT_3_1_1, MQTT_5, Endpoint, Tls
+from brokertuner_tui.redaction import hide
 
 PASSWORD_VARIABLE = "BROKERTUNER_BROKER_PASSWORD"
 _LONGEST_PASSWORD = 65_535  # bytes that MQTT has room for
@@ -80,6 +81,7 @@ def read_password(settings: BrokerSettings, environ: Mapping[str, str]) -> str |
     if path is None:
         if given is not None and len(given.encode(errors="surrogateescape")) > _LONGEST_PASSWORD:
             raise UsageError(f"{PASSWORD_VARIABLE}: is longer than {_LONGEST_PASSWORD} bytes")
+        hide(given or "")
         return given
     if given is not None:
         raise UsageError(f"the password comes from broker.password_file {path} or from {PASSWORD_VARIABLE}, not from both")
@@ -126,6 +128,7 @@ def read_secret_file(path: Path, longest: int) -> bytes:
         raise SecretFileError(f"{path}: its first line is empty")
     if len(line) > longest:
         raise SecretFileError(f"{path}: its first line is longer than {longest} bytes")
+    hide(line.decode(errors="replace"))
     return line
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from brokertuner_tui.errors import TunerError, UsageError
 from brokertuner_tui.paths import private_folder
+from brokertuner_tui.redaction import hide
 
 MIN_BYTES = 24
 _MIN_TEXT = 32
@@ -28,6 +29,7 @@ def read_or_make(path: Path) -> tuple[str, bool]:
         pass
     private_folder(path.parent)
     token = secrets.token_urlsafe(32)
+    hide(token)
     try:
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
             file.write(f"{token}\n")
@@ -74,4 +76,5 @@ def _read(path: Path) -> str:
             f"the token file {path} must hold one word of at least {_MIN_TEXT} plain characters ({MIN_BYTES} random bytes in "
             f"base64): rm {path} (a new one is made at the next start)"
         )
+    hide(text)
     return text

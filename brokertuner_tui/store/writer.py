@@ -261,6 +261,5 @@ class SpoolingWriter:
             self._say(f"{self._link.where} is back after {time.monotonic() - since:.1f} s; nothing was lost", "info")
 
     def _say(self, message: str, level: Level) -> None:
-        log.log({"info": logging.INFO, "warning": logging.WARNING}.get(level, logging.ERROR), "%s", message)
         with contextlib.suppress(Exception):
             self._tell(message, level)

@@ -71,6 +71,7 @@ class TunerApp(App[int]):
         self.exit_code: int | None = None
         """What the process shall say at its end, if not what the session says."""
         self.crashed = ""
+        self.crash_report: Path | None = None
         self.patience_s = _STOP_S
         """How long the process may wait for the session once the screen is gone."""
         self._loaded_themes = themes.load_themes(options.theme_folders)
@@ -268,7 +269,11 @@ class TunerApp(App[int]):
         """A crash: the whole of it goes to the log, one line to the terminal (Textual would print local variables)."""
         error = sys.exc_info()[1]
         log.critical("the screen crashed", exc_info=error)
-        self.crashed = f"the screen crashed: {type(error).__name__}: {error}"
+        from brokertuner_tui import logs, redaction
+
+        if error is not None:
+            self.crash_report = logs.crash_report(error)
+        self.crashed = redaction.without_secrets(f"the screen crashed: {type(error).__name__}: {error}")
         self._close_messages_no_wait()
 
 

@@ -73,7 +73,8 @@ def run(app: TunerApp) -> int:
         stopped = app.link.close(app.patience_s)
     if app.crashed:
         where = f"; the log says more: {app.options.log_file}" if app.options.log_file else ""
-        print(f"{app.crashed}{where}", file=sys.stderr)
+        report = f"; crash report: {app.crash_report}" if app.crash_report else ""
+        print(f"{app.crashed}{where}{report}", file=sys.stderr)
     _say_what_came_of_it(app)
     if not stopped:
         print("the session did not stop in time; its broker and load are ended with this process", file=sys.stderr)
@@ -107,25 +108,26 @@ def _say_what_came_of_it(app: TunerApp) -> None:
 @contextlib.contextmanager
 def _logging_to(path: Path | None) -> Iterator[None]:
     """All logging goes to a file while the screen is up; what it went to before is put back."""
-    root = logging.getLogger()
-    handlers = root.handlers[:]
-    handler: logging.Handler = logging.NullHandler()
-    if path is not None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if path.exists():
-                os.replace(path, path.with_suffix(".log.old"))
-            handler = logging.FileHandler(path, encoding="utf-8")
-        except OSError as error:
-            print(f"no log is kept: {error}", file=sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    from brokertuner_tui import logs
+
+    root, ours = logging.getLogger(), logging.getLogger("brokertuner_tui")
+    handlers, level, hook = root.handlers[:], ours.level, threading.excepthook
+    handler: logging.Handler | None = logs.open_file(path, as_json=logs.wants_json()) if path is not None else None
+    if handler is None:
+        handler = logging.NullHandler()
+        if path is not None:
+            print(f"no log is kept: {path} cannot be written", file=sys.stderr)
     root.handlers[:] = [handler]
+    ours.setLevel(logging.INFO)
     logging.captureWarnings(True)
+    logs.watch_threads()
     try:
         yield
     finally:
         logging.captureWarnings(False)
         root.handlers[:] = handlers
+        ours.setLevel(level)
+        threading.excepthook = hook
         handler.close()
 
 

@@ -28,6 +28,7 @@ from brokertuner_tui.tuning.events import Left, State
 from brokertuner_tui.tuning.guard.caution import Caution
 from brokertuner_tui.tuning.guard.restarts import RestartBudget
 from brokertuner_tui.tuning.guard.slo import SloGuard
+from brokertuner_tui.tuning.guard.traps import refuse
 from brokertuner_tui.tuning.guarding import Guarding
 from brokertuner_tui.tuning.identities import identities
 from brokertuner_tui.tuning.learner import Learner
@@ -126,7 +127,8 @@ class TuningSession:
             self.error, reason = error, str(error)
         except Exception as error:
             # The boundary of the thread: whatever it was, children are ended, the store is closed, the operator is told.
-            log.critical("the session crashed; crash report: %s", crash_report(error), exc_info=error)
+            report = crash_report(error)
+            log.critical("the session crashed; crash report: %s", report, exc_info=error, extra={"is_the_end": True})
             self.error = TunerError(f"{type(error).__name__}: {error}")
             self.error.__cause__ = error
             reason = str(self.error)
@@ -141,7 +143,7 @@ class TuningSession:
         # First: where there is no broker, nothing is left on disk.
         self._broker = broker = make_broker(self._settings.broker, self._save_dir / "broker")
         version, program = self._await("the broker cannot be asked yet", lambda: (broker.version, broker.program))
-        for phase in self._workload.phases:
+        for phase in self._workload.phases if pinned else ():
             refuse({**broker.baseline, **pinned}, pinned, phase.profile, version, what="tuning.pin.")
         self._recorder = Recorder(
             self._save_dir,

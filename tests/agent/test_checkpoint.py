@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -248,7 +249,7 @@ HUGE = {
 
 
 @pytest.mark.parametrize("body", HUGE.values(), ids=HUGE.keys())
-def test_a_manifest_that_asks_for_what_save_never_wrote_is_one_clear_line(tmp_path: Path, body: dict[str, object]) -> None:
+def test_a_manifest_that_asks_for_what_save_never_wrote_is_one_clear_line(tmp_path: Path, body: dict[str, Any]) -> None:
     folder = tmp_path / "agent"
     trained(SLO_QUICK, trials=1).save(folder)
     forge(folder, **body)

@@ -65,9 +65,9 @@ def evaluate(
         },
     )
     chosen = get_workload(loaded, loaded.settings.load.workload)
-    if not model_path.is_dir():
+    if not any(path.is_dir() for path in (model_path, model_path.with_name(f"{model_path.name}.previous"))):
         raise UsageError(f"--model-path {model_path}: there is no such folder; train keeps its agents in SAVE_DIR/checkpoints")
-    logs.start(to_stderr=True)
+    logs.start()
     from brokertuner_tui.cli.evaluate_run import evaluate as run
 
     raise typer.Exit(run(loaded.settings, chosen, model_path, n_episodes, preset=preset, as_json=json))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from pathlib import Path
 from typing import Annotated
@@ -40,8 +41,7 @@ def serve(
 
     Clients need the token. They may look; with --allow-changes they may change.
     """
-    from brokertuner_tui.cli import output, settings
-    from brokertuner_tui.cli.logs import to_stderr
+    from brokertuner_tui.cli import logs, output, settings
     from brokertuner_tui.cli.signals import StopSignals
     from brokertuner_tui.config.workloads import get_workload
 
@@ -69,7 +69,7 @@ def serve(
         from brokertuner_tui.service import run
     except ImportError as error:
         raise _missing(error) from None  # a cause would make it a bug of ours
-    to_stderr()
+    logs.start(stderr=logging.INFO)  # what its supervisor keeps
 
     def started(told: run.Started) -> None:
         made = "(a new one) is" if told.token_made else "is"

@@ -49,7 +49,7 @@ def train(
     """
     if telemetry and not json:
         raise UsageError("--telemetry is for --json")
-    from brokertuner_tui.cli import logs, settings
+    from brokertuner_tui.cli import settings
     from brokertuner_tui.config.workloads import get_workload
 
     loaded = settings.load(
@@ -70,17 +70,6 @@ def train(
         },
     )
     chosen = get_workload(loaded, loaded.settings.load.workload)
-    logs.start(to_stderr=True)
-    from brokertuner_tui.cli.headless import Reporter, drive
-    from brokertuner_tui.tuning.session import TuningSession
+    from brokertuner_tui.cli.tune import tune
 
-    reporter: Reporter
-    if json:
-        from brokertuner_tui.cli.train_json import JsonLines
-
-        reporter = JsonLines(telemetry=telemetry)
-    else:
-        from brokertuner_tui.cli.train_display import Display
-
-        reporter = Display(total=loaded.settings.tuning.total_timesteps)
-    raise typer.Exit(drive(TuningSession(loaded.settings, chosen, settings.save_dir_of(loaded)), reporter))
+    raise typer.Exit(tune(loaded, chosen, settings.save_dir_of(loaded), json=json, telemetry=telemetry))

@@ -38,7 +38,7 @@ def workload(
     Against the broker that the config or --broker names (our own, with its defaults), or against another one (--host, --port).
     A traffic that is really there becomes a load by `workload record` and `workload play`.
     """
-    from brokertuner_tui.cli import output, settings
+    from brokertuner_tui.cli import logs, output, settings
     from brokertuner_tui.config.workloads import get_workload
 
     if port is not None and not 0 < port < 65_536:
@@ -69,6 +69,7 @@ def workload(
     if not 0 < duration <= 86_400:
         raise UsageError(f"--duration {duration:g}: must be greater than 0 and at most 86400 seconds")
     chosen = get_workload(loaded, name)
+    logs.start()
     from brokertuner_tui.cli.workload_run import LoadRun
     from brokertuner_tui.config.credentials import endpoint_of
 
