@@ -9,6 +9,7 @@ from pathlib import Path
 
 from brokertuner_tui.broker.drift import ConfigWatch, DriftWatch
 from brokertuner_tui.broker.folder import BrokerFolder
+from brokertuner_tui.broker.intent import LastGood
 from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerDrifted, BrokerStatus, Difference
 from brokertuner_tui.broker.managed_change import HOST, How, ManagedChange, NotUp
 from brokertuner_tui.broker.operator_conf import read_operator_conf
@@ -67,6 +68,7 @@ class ManagedBroker(ManagedChange):
         if self._good is not None or self._child is not None:
             raise TunerError("the broker was started before: stop it first")
         self._folder = BrokerFolder(folder)
+        self._last_good = LastGood(self._folder.intent)
 
     def start(self, knobs: KnobValues) -> Applied:
         """Starts with `knobs` in force; with the last known good, if an earlier tuner left a change unconfirmed (`recovered`).

@@ -165,6 +165,7 @@ class MosquittoBrokerEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             self._revive(testbed)
         if outcome.verdict is Verdict.OK:
             self._good = dict(outcome.knobs)
+            testbed.broker.confirm()
             self._observation = self.preset.observe(outcome)
         elif outcome.verdict is Verdict.FAILED:
             try:
