@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +12,7 @@ from brokertuner_tui.errors import TunerError, UsageError
 from brokertuner_tui.files import replace_file
 from brokertuner_tui.knobs.catalogue import KnobValues
 from brokertuner_tui.knobs.conf import render
+from brokertuner_tui.process.lock import Taken, TunerLock
 
 
 class BrokerFolder:
@@ -30,7 +29,7 @@ class BrokerFolder:
         self.data = self.path / "data"
         self.intent = self.path / "intent.json"
         self.log = BrokerLog(self.path / "mosquitto.log")
-        self._lock: int | None = None
+        self._lock: TunerLock | None = None
 
     def open(self, host: str, port: int, extra_conf: Path | None) -> None:
         """Makes the folder, takes it for this process, and writes everything but the knobs.
@@ -101,22 +100,14 @@ class BrokerFolder:
     def close(self) -> None:
         """Gives the folder back; may be called again."""
         if self._lock is not None:
-            os.close(self._lock)
+            self._lock.release()
             self._lock = None
 
     def _take(self) -> None:
-        # The lock goes with this process, however that ends; the broker does not inherit it.
-        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            owner = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
-            os.close(descriptor)
-            raise TunerError(f"the broker's folder {self.path} is in use by process {owner or 'unknown'}") from None
-        with contextlib.suppress(OSError):
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        self._lock = descriptor
+            self._lock = TunerLock(self.path / "lock")
+        except Taken as taken:
+            raise TunerError(f"the broker's folder {self.path} is in use by {taken.holder.told()}") from None
 
     def _main(self, host: str, port: int) -> str:
         lines = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import fcntl
 import grp
 import hashlib
 import json
@@ -22,6 +21,7 @@ from brokertuner_tui.files import replace_file, sync_folder
 from brokertuner_tui.knobs.catalogue import KnobValues
 from brokertuner_tui.knobs.conf import render
 from brokertuner_tui.paths import private_folder
+from brokertuner_tui.process.lock import Taken, TunerLock
 
 _FIRST_LINE = b"# Written by brokertuner-tui"
 _SUM = b"# sha256 of the lines below: "
@@ -78,7 +78,7 @@ class KnobFile:
         """Where the operator's own is kept."""
         self.intent = originals / f"{name}.intent.json"
         """What is about to be changed (`intent.py`)."""
-        self._lock: int | None = None
+        self._lock: TunerLock | None = None
 
     def is_ours(self) -> bool:
         """Whether what is there now was written by a tuner and not touched by anybody since."""
@@ -146,20 +146,17 @@ class KnobFile:
         if self._lock is not None:
             return
         try:
-            descriptor = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            # The folder itself, so that tuners of other users meet it, too.
+            self._lock = TunerLock(self.path.parent, note=self.kept.with_suffix(".lock"))
+        except Taken as taken:
+            raise TunerError(f"another tuner is at work on {self.path}: {taken.holder.told()}; end it first") from None
         except OSError as error:
             raise TunerError(f"the folder {self.path.parent} cannot be opened: {error.strerror}") from None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
-            raise TunerError(f"another tuner is at work on {self.path}: end it first") from None
-        self._lock = descriptor
 
     def unlock(self) -> None:
         """Gives the folder back; may be called again."""
         if self._lock is not None:
-            os.close(self._lock)
+            self._lock.release()
             self._lock = None
 
     def keep_original(self) -> Original:

@@ -92,6 +92,7 @@ def load_settings(
     environ: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     workload_file: Path | None = None,
+    recorded: Mapping[str, Any] | None = None,
 ) -> Loaded:
     """Reads everything that says something, checks it, and puts it together.
 
@@ -102,6 +103,8 @@ def load_settings(
         environ: the environment; None: this process's. An empty variable counts as not set.
         cwd: the folder to start from; None: this process's.
         workload_file: `--workload-file`; its workloads win over all others.
+        recorded: the settings that a run had, as its record has them; they win over all but `overrides`. Where results go
+            (`[store]`) is not for them to say.
 
     Raises:
         ConfigError: a file is missing or not TOML, a key is unknown, or a value is not allowed; the message names the
@@ -123,6 +126,8 @@ def load_settings(
         tables |= read_workload_file(path)
         files.insert(0, path)
     layers.append(_from_environment(environ, cwd))
+    if recorded is not None:
+        layers.append(_from_record(recorded, layers, cwd))
     layers.append(_from_flags(overrides or {}, cwd))
 
     values: dict[str, Any] = {}
@@ -200,6 +205,34 @@ def _from_environment(environ: Mapping[str, str], cwd: Path) -> _Layer:
         if text:
             layer.put(by_variable[name].key, from_text(by_variable[name], text), where)
     return layer
+
+
+def _from_record(recorded: Mapping[str, Any], weaker: list[_Layer], cwd: Path) -> _Layer:
+    """What differs from what would hold without it: what nobody has set stays so. Settings of other versions are left out."""
+    layer, so_far = _Layer(cwd), dict[str, Any]()
+    for other in weaker:
+        so_far |= other.values
+    now = Settings.model_validate(_nested(so_far)).model_dump(mode="json")
+    for key, setting in all_settings().items():
+        (is_there, then), (_, today) = _in(recorded, key), _in(now, key)
+        if not is_there or key.startswith("store.") or then == today:
+            continue
+        if setting.is_table:  # the entries that it does not have are not to come from elsewhere
+            for other in weaker:
+                for name in [name for name in other.values if name.startswith(f"{key}.")]:
+                    del other.values[name], other.where[name]
+        layer.put(key, then, "the run's record")
+    return layer
+
+
+def _in(table: Mapping[str, Any], key: str) -> tuple[bool, Any]:
+    """Whether the nested `table` has the dotted `key`, and what it says there."""
+    value: Any = table
+    for part in key.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            return False, None
+        value = value[part]
+    return True, value
 
 
 def _from_flags(overrides: Mapping[str, object], cwd: Path) -> _Layer:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from brokertuner_tui.broker.interface import Broker, Patient
 from brokertuner_tui.broker.kinds import make_broker
 from brokertuner_tui.broker.managed import ManagedBroker
+from brokertuner_tui.broker.remote.broker import RemoteBroker
 from brokertuner_tui.config.hours import Hours
 from brokertuner_tui.config.settings import Settings
 from brokertuner_tui.env.presets import make_preset
@@ -22,6 +23,7 @@ from brokertuner_tui.errors import TunerError
 from brokertuner_tui.knobs import validation
 from brokertuner_tui.knobs.catalogue import CATALOGUE, Value
 from brokertuner_tui.logs import crash_report
+from brokertuner_tui.process.lock import at_work
 from brokertuner_tui.tuning import commands, events, story
 from brokertuner_tui.tuning.attempts import Patience, Tries, attempt
 from brokertuner_tui.tuning.events import Left, State
@@ -142,6 +144,8 @@ class TuningSession:
         pinned = {name: validation.check(name, value) for name, value in tuning.pin.items()}
         # First: where there is no broker, nothing is left on disk.
         self._broker = broker = make_broker(self._settings.broker, self._save_dir / "broker")
+        if isinstance(broker, RemoteBroker):
+            broker.only_reads = tuning.read_only
         version, program = self._await("the broker cannot be asked yet", lambda: (broker.version, broker.program))
         for phase in self._workload.phases if pinned else ():
             refuse({**broker.baseline, **pinned}, pinned, phase.profile, version, what="tuning.pin.")
@@ -156,6 +160,7 @@ class TuningSession:
             before, run = self._recorder.resume(self._resume), self._recorder.run
         else:
             before, run = [], self._recorder.begin(program, version, pinned)
+        at_work(run=run, save_dir=self._save_dir)
         if isinstance(broker, ManagedBroker):
             broker.move_to(self._recorder.folder / "broker")
         self._testbed = testbed = Testbed(self._settings, self._workload, self._recorder.folder, broker)
