@@ -31,7 +31,7 @@ from brokertuner_tui.workload.window import Window
 
 OnPhase = Callable[[PhaseName, float], None]
 Early = Callable[[Sample | None, float], str]
-"""From the last reading of the telemetry and the share of the window that is over to why that need not be finished, or empty."""
+"""From the last reading of the telemetry and the share of the window that is over to why that need not be finished."""
 _POLL_S = 0.02
 _LOOK_S = 0.25
 _BY_OPERATOR = "interrupted by the operator"
@@ -189,7 +189,8 @@ class Testbed:
     def settle_drift(self, keep: Literal["ours", "theirs"]) -> Applied:
         """See `Broker.reclaim` and `Broker.accept`."""
         self.load.expect_restart()
-        return self.broker.reclaim() if keep == "ours" else self.broker.accept()
+        with self.heartbeat.expect_restart():
+            return self.broker.reclaim() if keep == "ours" else self.broker.accept()
 
     def restart_broker(self) -> Applied:
         """Restarts the broker with the knobs in force, or brings back one that has died.
@@ -444,7 +445,10 @@ def _make_load(settings: Settings, folder: Path, broker: Broker, workload: Workl
 
         if settings.load.side == "agent":
             raise UsageError("load.side = 'agent': live traffic is watched from here (load.side = 'here')")
-        return LiveLoad(folder / "load", settings.live, read_sys, heartbeat_s=POLICIES[settings.broker.connection].heartbeat_s)
+        every_s = POLICIES[settings.broker.connection].heartbeat_s
+        # An agent has a heartbeat of its own.
+        heartbeats_s = (every_s, every_s) if isinstance(broker, Linked) else (every_s,)
+        return LiveLoad(folder / "load", settings.live, read_sys, heartbeats_s=heartbeats_s)
     if settings.load.side == "agent":
         from brokertuner_tui.broker.remote.broker import RemoteBroker
         from brokertuner_tui.workload.remote import RemoteLoad

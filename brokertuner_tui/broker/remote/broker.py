@@ -68,6 +68,8 @@ class RemoteBroker:
     ) -> None:
         self.link = link
         self._make_endpoint = endpoint
+        self.only_reads = False
+        """Nothing will be changed: an agent that allows no changes will do."""
         self._host, self._port = host, port
         self._change_s = 2 * restart_stable_s + _BEYOND_S
         self._lock = threading.Lock()
@@ -167,6 +169,20 @@ class RemoteBroker:
         self._connect()
         return self.apply(knobs)
 
+    def take_over(self) -> Applied:
+        """See `TakenOver`; the agent's word counts.
+
+        Raises:
+            ConnectionFailed: the agent cannot be reached, or will not have us, or does not know what is in force.
+        """
+        began = time.monotonic()
+        self._connect()
+        status = self.status()
+        if status.knobs is None or status.pid is None:
+            raise ConnectionFailed(f"the agent at {self.link.target} does not know what its broker has in force")
+        took = time.monotonic() - began
+        return Applied("none", dict(status.knobs), (), status.pid, None, 0, 0, 0, took, took, ("the agent's word",))
+
     def apply(self, knobs: KnobValues) -> Applied:
         """See `Broker`.
 
@@ -255,7 +271,7 @@ class RemoteBroker:
 
     def _connect(self) -> None:
         state = self.link.open()
-        if not state.get("allow_changes"):
+        if not state.get("allow_changes") and not self.only_reads:
             raise UsageError(f"the agent at {self.link.target} allows no changes: start it with --allow-changes")
         with self._lock:
             if self._status is None:
