@@ -72,7 +72,10 @@ class BrokerKeeper:
         self._backoff = Backoff(policy, clock=clock) if chance is None else Backoff(policy, clock=clock, chance=chance)
         self._policy = self._backoff.policy
         self._down_since: float | None = None
+        self._cause = ""
+        """What it died of at first."""
         self._reason = ""
+        """Why it is still down."""
         self._log = ""
         self._hangs = False
         self._back_at = clock()
@@ -132,11 +135,12 @@ class BrokerKeeper:
             self._fallen_back = False
         if self._down_since is None:
             return Report(Care.UP)
-        return self._back(self._broker.status().last_applied)  # somebody else did it
+        # Somebody else did it: its agent, or whoever has told of it by now.
+        return self._back(self._broker.status().last_applied if isinstance(self._broker, Linked) else None)
 
     def _fell(self, reason: str) -> None:
         status = self._broker.status()
-        self._down_since, self._reason, self._log = self._clock(), reason, ""
+        self._down_since, self._cause, self._reason, self._log = self._clock(), reason, reason, ""
         self._hangs = self._broker.alive()
         self._backoff.failed(by_others=is_halted(status.pid) if self._hangs else status.outside)
 
@@ -162,9 +166,8 @@ class BrokerKeeper:
             self._fallen_back = True
             applied = self._fall_back()
             if applied is not None:
-                self._reason = f"{self._reason}; the last known good is in force"
                 self._backoff.begin_anew()
-                return self._back(applied)
+                return self._back(applied, "; the last known good is in force")
         policy = self._policy
         self._gave_up = (
             f"the broker was given up after {policy.give_up} failures in {policy.within_s:g} s (restart it to try again): "
@@ -198,9 +201,9 @@ class BrokerKeeper:
         wait_s = self._backoff.due_in_s()
         return Report(Care.WAITING, f"{self._reason}; the next attempt in {wait_s:.1f} s", self._log, news=news)
 
-    def _back(self, applied: Applied | None) -> Report:
+    def _back(self, applied: Applied | None, more: str = "") -> Report:
         self._down_since, self._back_at = None, self._clock()
         self._hangs = False
         self._stopped_at = float("-inf")
         self._backoff.up()
-        return Report(Care.BACK, self._reason, applied=applied, news=True)
+        return Report(Care.BACK, self._cause + more, applied=applied, news=True)
