@@ -72,7 +72,7 @@ class BrokerSettings(Section):
     agent_ca_file: Path | None = None
     """Whom to believe that an agent is the one; None: whom the system believes."""
     connection: Literal["default", "high-availability", "unstable-network"] = "default"
-    """When the connection to the agent counts as lost, and how often it is tried again (`connection/policy.py`)."""
+    """When a connection to the broker or its agent counts as lost, and how often it is tried again (`connection/policy.py`)."""
     broker_restart_stable_sec: float = Field(20.0, gt=0, le=600)
     broker_reload_stable_sec: float = Field(3.0, gt=0, le=600)
     mosquitto_pid: int | None = Field(None, ge=1, le=2**22)
@@ -288,6 +288,8 @@ class ServiceSettings(Section):
     max_body_bytes: int = Field(65_536, ge=1024, le=65_536)
     request_sec: float = Field(10.0, gt=0, le=600)
     change_sec: float = Field(120.0, gt=0, le=3600)
+    rollback_sec: float = Field(120.0, ge=1, le=86_400)
+    """Of a tuner's silence."""
     max_streams: int = Field(16, ge=1, le=100)
 
 

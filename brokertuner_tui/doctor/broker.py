@@ -19,10 +19,13 @@ from brokertuner_tui.broker.probe import Probe
 from brokertuner_tui.broker.remote.broker import RemoteBroker
 from brokertuner_tui.broker.systemd import polkit_rule
 from brokertuner_tui.config.settings import BrokerSettings
+from brokertuner_tui.connection.policy import POLICIES, ReconnectPolicy
+from brokertuner_tui.connection.tracker import ConnectionStatus
 from brokertuner_tui.doctor.finding import Finding, failure, ok, warning
 from brokertuner_tui.errors import TunerError
 from brokertuner_tui.knobs.catalogue import Version, defaults
 from brokertuner_tui.mqtt.endpoint import Endpoint
+from brokertuner_tui.telemetry.heartbeat import Heartbeat
 
 _TESTED: tuple[Version, ...] = ((2, 0, 11), (2, 0, 21), (2, 1, 2))
 _NEWER_THAN_TESTED: Version = (2, 2, 0)
@@ -45,7 +48,7 @@ def broker(settings: BrokerSettings) -> Iterator[Finding]:
             if isinstance(there, ExternalBroker):
                 yield from _external(there, settings)
             elif isinstance(there, RemoteBroker):
-                yield from _remote(there)
+                yield from _remote(there, POLICIES[settings.connection])
         finally:
             there.stop()
 
@@ -75,10 +78,12 @@ def _managed(settings: BrokerSettings) -> Iterator[Finding]:
         )
         try:
             applied = own.start(defaults(version))
+            kept = list(_heartbeat(own.endpoint, POLICIES[settings.connection]))
         except TunerError as error:
             yield failure("broker", str(error), _NOTHING_TO_TUNE, "# see [broker] extra_conf, mosquitto")
         else:
             yield ok("broker", f"starts in {1000 * applied.total_s:.0f} ms, and serves: {', '.join(applied.checks)}")
+            yield from kept
         finally:
             own.stop()
 
@@ -117,7 +122,7 @@ def _external(there: ExternalBroker, settings: BrokerSettings) -> Iterator[Findi
         return
     try:
         yield from _version(there.version, there.program)
-        yield from _told(there.endpoint)
+        yield from _told(there.endpoint, POLICIES[settings.connection])
     except TunerError as error:
         yield failure(
             "mosquitto", str(error), "what a knob does depends on the version", "# name the program: --mosquitto PATH"
@@ -136,7 +141,7 @@ def _no_right(what: str, unit: str) -> Finding:
     )
 
 
-def _told(endpoint: Endpoint) -> Iterator[Finding]:
+def _told(endpoint: Endpoint, policy: ReconnectPolicy) -> Iterator[Finding]:
     """What the broker lets a client know."""
     try:
         with Probe(endpoint, time.monotonic() + _PROBE_S) as probe:
@@ -155,28 +160,59 @@ def _told(endpoint: Endpoint) -> Iterator[Finding]:
         yield failure("broker", f"{endpoint}: {error}", _NOTHING_TO_TUNE, "# [broker] host, port, transport, tls, ca_file")
         return
     yield ok("round trip", f"{endpoint} takes a client, a subscription and messages of QoS 0 and 1")
-    yield from _sys(endpoint)
+    yield from _heartbeat(endpoint, policy)
+    yield from _sys(endpoint, policy)
 
 
-def _sys(endpoint: Endpoint) -> Iterator[Finding]:
+def _heartbeat(endpoint: Endpoint, policy: ReconnectPolicy) -> Iterator[Finding]:
+    """The connection that says whether the broker still answers, kept until one health check was answered."""
+    beating = Heartbeat(lambda: endpoint, policy, publishes=False)
+    began = time.monotonic()
+    beating.start()
+    try:
+        up = _within(policy.connect_timeout_s, lambda: beating.status().state.usable)
+        connected_s, first = time.monotonic() - began, beating.status().last_heartbeat
+        beats = up and _within(policy.heartbeat_timeout_s, lambda: beating.status().last_heartbeat != first)
+        tried, status = _tried(beating.status(), began), beating.status()
+    finally:
+        beating.stop()
+    if beats:
+        after = f"asked every {policy.heartbeat_s:g} s, dead after {policy.heartbeat_timeout_s:g} s of silence"
+        yield ok("heartbeat", f"connected in {1000 * connected_s:.0f} ms, {tried}; {after}")
+        return
+    yield warning(
+        "heartbeat",
+        f"{endpoint}: {status.last_error or 'no answer to a PINGREQ'}, {tried}",
+        "a broker that hangs is not told from one that runs",
+        "# [broker] host, port, connection",
+    )
+
+
+def _sys(endpoint: Endpoint, policy: ReconnectPolicy) -> Iterator[Finding]:
     from brokertuner_tui.telemetry.sys_topics import SysTopics  # paho takes a while to import
 
-    topics = SysTopics(endpoint)
+    topics = SysTopics(endpoint, policy)
+    began = time.monotonic()
     topics.start()
     try:
         come = _within(_SYS_S, lambda: bool(topics.read().version))
-        rates = topics.read()
+        rates, tried = topics.read(), _tried(topics.status(), began)
     finally:
         topics.stop()
     if come:
-        yield ok("$SYS", f"on: {rates.version}, {rates.clients_connected} clients, up {rates.uptime_s} s")
+        yield ok("$SYS", f"on: {rates.version}, {rates.clients_connected} clients, up {rates.uptime_s} s; {tried}")
         return
     yield warning(
         "$SYS",
-        rates.reason or "nothing comes",
+        f"{rates.reason or 'nothing comes'}; {tried}",
         "rates, clients and heap are not shown, and under live traffic rewards come from the probe alone",
         "# in mosquitto.conf: sys_interval 10; in an ACL file, for this user: topic read $SYS/#",
     )
+
+
+def _tried(status: ConnectionStatus, began: float) -> str:
+    attempts = f"{status.attempts_total} attempt" + ("" if status.attempts_total == 1 else "s")
+    return f"{attempts} in {time.monotonic() - began:.1f} s"
 
 
 def _within(seconds: float, done: Callable[[], bool]) -> bool:
@@ -191,8 +227,8 @@ def _within(seconds: float, done: Callable[[], bool]) -> bool:
 # -- an agent's --------------------------------------------------------------------------------------------------------
 
 
-def _remote(there: RemoteBroker) -> Iterator[Finding]:
-    why = "the broker is reached through it"
+def _remote(there: RemoteBroker, policy: ReconnectPolicy) -> Iterator[Finding]:
+    why, began = "the broker is reached through it", time.monotonic()
     try:
         version = there.version
     except TunerError as error:
@@ -202,6 +238,6 @@ def _remote(there: RemoteBroker) -> Iterator[Finding]:
         return
     link = there.connection
     beat = "none yet" if link.last_heartbeat is None else f"{max(0.0, time.time() - link.last_heartbeat):.1f} s ago"
-    yield ok("agent", f"{there.program}: {link.state}, {link.attempts_total} attempts, last heartbeat {beat}")
+    yield ok("agent", f"{there.program}: {link.state}, {_tried(link, began)}, last heartbeat {beat}")
     yield from _version(version, f"at {there.program}")
-    yield from _told(there.endpoint)
+    yield from _told(there.endpoint, policy)

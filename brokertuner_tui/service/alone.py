@@ -45,14 +45,16 @@ class AloneHost:
         self._kind = settings.kind
         self.broker = make_broker(settings, private_folder(folder) / "broker")
         self._load = HostedLoad(folder / "load", lambda: self.broker.endpoint)
-        self._sampler = Sampler(self.broker, self._load.load)
-        self._good: dict[str, Value] = {}
-        self._may_restart = True
+        policy = POLICIES[settings.connection]
         self._heartbeat = Heartbeat(
             lambda: self.broker.endpoint,
-            POLICIES[settings.connection],
+            policy,
             evidence=lambda: self._load.status().received_total,
+            publishes=False,  # what a tuner elsewhere measures may be what is really there
         )
+        self._sampler = Sampler(self.broker, self._load.load, policy, self._heartbeat)
+        self._good: dict[str, Value] = {}
+        self._may_restart = True
         self._keeper = BrokerKeeper(self.broker, Hands(self._revive, self._restart, self.apply), self._heartbeat.hung, backoff)
 
     def open(self, last_good: Mapping[str, Value] | None, *, may_change: bool) -> Applied:
@@ -67,12 +69,14 @@ class AloneHost:
         applied = None
         if isinstance(self.broker, ExternalBroker):
             try:
-                applied = self.broker.take_over()
+                applied = self.broker.take_over(repair=may_change)
             except NotKnown as error:
                 if not may_change:
                     raise TunerError(f"{error} (or allow changes: --allow-changes)") from None
         if applied is None:
             applied = self._start(last_good)
+        if self.broker.recovered:
+            _log.warning("%s", self.broker.recovered)
         self._good = dict(applied.knobs)
         self._may_restart = may_change or not isinstance(self.broker, ExternalBroker)
         self._sampler.start()
@@ -120,6 +124,20 @@ class AloneHost:
     def good(self) -> Mapping[str, Value]:
         """See `Hosted`."""
         return self._good
+
+    @property
+    def last_good(self) -> Mapping[str, Value] | None:
+        """See `Hosted`."""
+        return self.broker.last_good
+
+    @property
+    def recovered(self) -> str:
+        """See `Hosted`."""
+        return self.broker.recovered
+
+    def confirm(self) -> None:
+        """See `Hosted`."""
+        self.broker.confirm()
 
     @property
     def load(self) -> HostedLoad | None:
@@ -197,7 +215,8 @@ class AloneHost:
     def reconcile(self, keep: Literal["ours", "theirs"]) -> Applied:
         """See `Hosted`."""
         self._load.expect_restart()
-        return self._in_force(self.broker.reclaim() if keep == "ours" else self.broker.accept())
+        with self._heartbeat.expect_restart():
+            return self._in_force(self.broker.reclaim() if keep == "ours" else self.broker.accept())
 
     def drift(self) -> tuple[Difference, ...]:
         """See `Hosted`."""

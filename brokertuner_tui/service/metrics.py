@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from brokertuner_tui import __version__
 from brokertuner_tui.service.hosted import Hosted
+from brokertuner_tui.telemetry.sample import Sample
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -47,6 +48,7 @@ class _Reading(Collector):
         yield _gauge("broker_cpu_percent", "Of one core.", sample.process.cpu_percent)
         yield _gauge("broker_memory_bytes", "Resident memory.", sample.process.rss_bytes)
         yield _gauge("broker_context_switches_per_second", "", sample.process.ctx_switches_per_s)
+        yield from _connections(sample)
         yield _gauge("sys_stale", "1 while $SYS says nothing.", float(sample.sys.stale))
         if not sample.sys.stale:
             yield _gauge("sys_clients_connected", "$SYS.", sample.sys.clients_connected)
@@ -71,6 +73,21 @@ def text(host: Hosted, streams: int) -> bytes:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Reading(host, streams))
     return generate_latest(registry)
+
+
+def _connections(sample: Sample) -> Iterable[Metric]:
+    labels = ["connection"]
+    up = GaugeMetricFamily("brokertuner_connection_up", "1 while it can be used.", labels=labels)
+    attempts = CounterMetricFamily("brokertuner_connection_attempts", "Attempts to connect.", labels=labels)
+    outage = GaugeMetricFamily("brokertuner_connection_outage_attempts", "Of the outage that is going on.", labels=labels)
+    beat = GaugeMetricFamily("brokertuner_connection_heartbeat_time_seconds", "The last one, since the epoch.", labels=labels)
+    for name, status in sample.connections.items():
+        up.add_metric([name], float(status.state.usable))
+        attempts.add_metric([name], status.attempts_total)
+        outage.add_metric([name], status.attempts)
+        if status.last_heartbeat is not None:
+            beat.add_metric([name], status.last_heartbeat)
+    yield from (up, attempts, outage, beat)
 
 
 def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from brokertuner_tui.broker.interface import Applied, Difference
+from brokertuner_tui.connection.tracker import ConnectionStatus
 from brokertuner_tui.knobs.catalogue import CATALOGUE, Knob
 from brokertuner_tui.workload import limits
 from brokertuner_tui.workload.load import LoadStatus
@@ -81,6 +82,7 @@ class BrokerInfo(BaseModel):
     baseline: KnobSet
     error: str
     last_applied: Applied | None
+    last_good: KnobSet | None = Field(description="What a failure goes back to; null: a session judges that.")
     endpoint: EndpointInfo
     drift: list[Difference] = Field(description="How its config is not as it was left: somebody else has changed it.")
 
@@ -90,6 +92,22 @@ class UnderWayInfo(BaseModel):
 
     key: str
     since: float
+
+
+class WaitingInfo(BaseModel):
+    """A change that is in force and not confirmed."""
+
+    key: str
+    since: float
+    client: str
+
+
+class RolledBackInfo(BaseModel):
+    """What the agent took back by itself; told until something is changed or confirmed again."""
+
+    at: float
+    reason: str
+    keys: list[str]
 
 
 class SessionInfo(BaseModel):
@@ -111,8 +129,11 @@ class State(BaseModel):
     allow_changes: bool
     broker: BrokerInfo
     change: UnderWayInfo | None
+    unconfirmed: WaitingInfo | None
+    rolled_back: RolledBackInfo | None
     session: SessionInfo | None
     load: LoadStatus | None
+    connections: dict[str, ConnectionStatus] = Field(description="`heartbeat`, `$SYS`, `agent`: those that are in use.")
 
 
 class KnobInfo(BaseModel):
@@ -180,11 +201,20 @@ class ChangeAnswer(BaseModel):
 
     key: str
     kind: Literal["apply", "restart", "ours", "theirs"]
-    state: Literal["under_way", "applied", "failed", "unknown_after_crash_resolved"]
+    state: Literal["under_way", "applied", "failed", "unknown_after_crash_resolved", "rolled_back"]
     at: float
     knobs: KnobSet = Field(description="All eleven: those aimed at while it is under way, then those in force after it.")
     applied: Applied | None
     error: Error | None
+    confirmed: bool = Field(description="Whether no further word is needed (see `confirm` of /apply_knobs).")
+
+
+class ConfirmAnswer(BaseModel):
+    """The change is the last known good."""
+
+    status: Literal["ok"]
+    key: str
+    knobs: KnobSet
 
 
 class Ok(BaseModel):

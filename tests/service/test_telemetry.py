@@ -100,6 +100,22 @@ def test_the_metrics_are_prometheus_text(looking: Looking) -> None:
     assert knobs == {name: float(value) for name, value in looking.client.get("/knobs").data["knobs"].items()}
 
 
+def test_connections_are_in_the_state_and_in_the_metrics(looking: Looking) -> None:
+    from prometheus_client.parser import text_string_to_metric_families
+
+    def states() -> dict[str, str]:
+        return {name: status["state"] for name, status in looking.client.get("/state").data["connections"].items()}
+
+    until(lambda: states() == {"heartbeat": "connected", "$SYS": "connected"})
+    beats = looking.client.get("/state").data["connections"]["heartbeat"]
+    assert abs(beats["last_heartbeat"] - time.time()) < 5
+    answer = looking.client.get("/metrics")
+    found: dict[str, Any] = {family.name: family for family in text_string_to_metric_families(answer.text)}
+    up = {sample.labels["connection"]: sample.value for sample in found["brokertuner_connection_up"].samples}
+    assert up == {"heartbeat": 1.0, "$SYS": 1.0}
+    assert all(sample.value >= 1 for sample in found["brokertuner_connection_attempts"].samples)
+
+
 def test_the_state_says_who_and_what(looking: Looking) -> None:
     state = looking.client.get("/state").data
     again = looking.client.get("/state").data

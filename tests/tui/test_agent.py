@@ -59,5 +59,6 @@ def test_scripts_read_every_change() -> None:
     line = event_lines.line(events.ConnectionChanged(START, AWAY))
     assert line is not None
     assert (line["event"], line["name"], line["state"], line["attempts"]) == ("connection", URL, "disconnected", 3)
+    assert line["connection"] == "agent"
     assert line["last_heartbeat"] == START
     assert line["last_error"] == "it was cut"

@@ -114,11 +114,12 @@ def state_of(service: Service) -> dict[str, Any]:
     """`/state`."""
     host = service.host
     status, endpoint = host.status(), host.endpoint
-    change = service.changes.under_way
+    change, sample = service.changes.under_way, host.latest()
     broker = finite(status) | {
         "kind": host.kind,
         "program": host.program,
         "baseline": dict(host.baseline),
+        "last_good": dict(host.last_good) if host.last_good is not None else None,
         "endpoint": {
             "host": endpoint.host,
             "port": endpoint.port,
@@ -133,8 +134,11 @@ def state_of(service: Service) -> dict[str, Any]:
         "allow_changes": service.allow_changes,
         "broker": broker,
         "change": finite(change),
+        "unconfirmed": finite(service.changes.confirmation.waiting),
+        "rolled_back": finite(service.changes.confirmation.rolled_back),
         "session": finite(host.session_status()),
         "load": finite(host.load_status()),
+        "connections": {name: finite(status) for name, status in (sample.connections if sample else {}).items()},
     }
 
 

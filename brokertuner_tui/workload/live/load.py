@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from brokertuner_tui.config.settings import LiveSettings
+from brokertuner_tui.connection.policy import POLICIES
 from brokertuner_tui.mqtt.endpoint import Endpoint
 from brokertuner_tui.telemetry.sample import SysRates
 from brokertuner_tui.telemetry.sys_topics import SysTopics
@@ -60,7 +61,7 @@ class LiveLoad:
     Args:
         folder: for logs.
         read_sys: gives what `$SYS` says now; None: a client of its own is made.
-        heartbeat_s: one more client of ours is there and sends a PINGREQ so often; None: there is none.
+        heartbeats_s: one for each client of ours that only asks whether the broker answers: how often.
     """
 
     def __init__(
@@ -69,13 +70,13 @@ class LiveLoad:
         settings: LiveSettings,
         read_sys: Callable[[], SysRates] | None = None,
         *,
-        heartbeat_s: float | None = None,
+        heartbeats_s: tuple[float, ...] = (),
     ) -> None:
         self._folder, self._settings = folder, settings
         self._levels = probe.qos_levels(settings)
         self._probe = BuiltinLoad(folder, settings.probe_topic, late_acks=True)
         self._given_sys = read_sys
-        self._heartbeat_s = heartbeat_s
+        self._heartbeats_s = heartbeats_s
         self._own_sys: SysTopics | None = None
         self._lock = threading.Lock()
         self._publications = Publications()
@@ -267,9 +268,8 @@ class LiveLoad:
         received = sum(part.received for part in window.parts) / window.seconds
         published = sum(rate for qos, rate in sent.items() if qos < 2 or counts_qos2(version))
         ours_in = sum(rate * probe.PACKETS_IN[qos] for qos, rate in sent.items())
-        beats = self._heartbeat_s is not None
-        if self._heartbeat_s is not None:
-            ours_in += 1 / self._heartbeat_s
+        # The client that reads `$SYS` asks as well.
+        ours_in += sum(1 / every_s for every_s in (*self._heartbeats_s, POLICIES["default"].heartbeat_s))
         packets = counts[PACKETS_IN] / seconds
         others = max(0.0, packets - ours_in)
         # Traffic comes and goes; the probe must not follow every gust of it.
@@ -289,7 +289,7 @@ class LiveLoad:
             dropped_per_s=counts[DROPPED] / seconds,
             bytes_in_per_s=counts[BYTES_IN] / seconds,
             bytes_out_per_s=counts[BYTES_OUT] / seconds,
-            clients=max(0, counted.clients - 2 * len(self._levels) - 1 - listening - beats),
+            clients=max(0, counted.clients - 2 * len(self._levels) - 1 - listening - len(self._heartbeats_s)),
             probe_share=share,
             remarks=figures.remarks + remarks,
         )
