@@ -15,7 +15,7 @@ def token(tmp_path: Path) -> Path:
     path = tmp_path / "token"
     path.touch(0o600)
     path.write_text("s3cret-" * 5)
-    (tmp_path / "brokertuner.toml").write_text('[broker]\ntoken_file = "token"\n')
+    (tmp_path / "brokertuner.toml").write_text('[broker]\ntoken_file = "token"\n[tuning]\nstart_attempts = 1\n')
     return path
 
 
