@@ -78,7 +78,7 @@ def test_a_full_disk_pauses_the_run_which_goes_on_by_itself(tmp_path: Path, word
 def test_an_fsync_that_failed_ends_the_run_as_failed(tmp_path: Path, words: list[str], file: str) -> None:
     log = tmp_path / "strace.txt"
     where = tmp_path / "s" / file
-    at = 15 if file == "store.db-wal" else 3  # of its names: the tensors' and manifest's folders are others
+    at = 11 if file == "store.db-wal" else 3  # of its names: the tensors' and manifest's folders are others
     with running(tmp_path, *words, wrap=lambda command: with_failing_fsync(log, at, *command, only=where)) as program:
         assert program.wait(120) == 1
         assert program.left() == []
@@ -86,7 +86,7 @@ def test_an_fsync_that_failed_ends_the_run_as_failed(tmp_path: Path, words: list
     assert [ok for _, ok in synced] == [True] * (at - 1) + [False], "it was tried again"
     acknowledged = [line["trial"] for line in program.lines if line["event"] == "trial"]
     assert 0 < len(acknowledged) < 8
-    (finished,) = [line for line in program.lines if line["event"] == "summary"]
+    (finished,) = [line for line in program.lines if line["event"] == "ended"]
     assert finished["state"] == "failed"
     assert finished["reason"].startswith("the disk failed: ")
     assert "the disk failed: " in program.errors
