@@ -72,7 +72,7 @@ _Line = tuple[str, dict[str, Any]]
 
 def _started(event: events.RunStarted) -> _Line:
     values = _fields(event, "run", "preset", "workload", "broker_kind", "host", "port", "total_timesteps")
-    values |= _fields(event, "profile", "defaults", "pinned", "save_dir", "mode")
+    values |= _fields(event, "profile", "defaults", "pinned", "save_dir", "mode", "read_only")
     return "run", {**values, "mosquitto": ".".join(map(str, event.version))}
 
 
@@ -141,6 +141,16 @@ _WRITERS: Mapping[type[Event], Callable[[Any], _Line]] = {
             **_fields(event.connection, "name", "state", "since", "attempts", "last_heartbeat", "last_error", "next_attempt_s"),
         },
     ),
+    events.Proposed: lambda event: (
+        "proposal",
+        _fields(event, "trial", "knobs", "changed", "needs_restart", "source", "why"),
+    ),
+    events.Judged: lambda event: (
+        "slo",
+        _fields(event, "trial", "verdict", "reasons", "in_a_row", "rolled_back"),
+    ),
+    events.RestartsLeft: lambda event: ("restarts_left", _fields(event, "left", "until", "why")),
+    events.Drifted: lambda event: ("drift", _fields(event, "differences")),
     events.PinsChanged: lambda event: ("pins", _fields(event, "pinned")),
     events.ConfirmStep: lambda event: ("confirming", _fields(event, "done", "total")),
     events.Confirmed: lambda event: (

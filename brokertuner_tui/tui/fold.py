@@ -95,9 +95,11 @@ def _trial(model: Model, event: TrialFinished) -> Model:
     if best is not None and event.best_trial is not None:
         bests = {**bests, profile: best}
     before = model.trials[-1].outcome.knobs if model.trials else model.before or model.defaults
+    proposal = model.proposal if model.proposal is not None and model.proposal.trial > event.trial else None
     # A trial that was set by hand and failed: what was asked for will not come any more.
     asked = {} if event.kind is TrialKind.MANUAL else model.asked
     model = replace(model, points=(*model.points, point), trials=trials, references=references, bests=bests, asked=asked)
+    model = replace(model, proposal=proposal)
     model = _in_force(model, event.outcome.knobs) if event.verdict is Verdict.OK else model
     return replace(model, before=before)
 
@@ -129,6 +131,10 @@ _STEPS: Mapping[type[Event], Callable[[Model, Any], Model]] = {
     events.LoadChanged: lambda model, event: replace(model, load=event),
     events.ConnectionChanged: _connection_changed,
     events.PinsChanged: lambda model, event: replace(model, pinned=event.pinned),
+    events.Proposed: lambda model, event: replace(model, proposal=event),
+    events.Drifted: lambda model, event: replace(model, drift=event if event.differences else None),
+    events.Judged: lambda model, event: replace(model, judged=event),
+    events.RestartsLeft: lambda model, event: replace(model, restarts=event),
     events.ConfirmStep: lambda model, event: replace(model, confirming=event),
     events.Confirmed: lambda model, event: replace(model, confirmed=event, confirming=None),
     events.Notice: lambda model, event: model,

@@ -120,6 +120,13 @@ class Model:
     """The broker is down because of this."""
     links: Mapping[str, ConnectionStatus] = field(default_factory=dict)
     """Connections by name, at their last change of state; `connections` is younger."""
+    proposal: events.Proposed | None = None
+    """Waits for a person's word."""
+    drift: events.Drifted | None = None
+    """The broker was changed behind our back: waits for a person's word, too."""
+    judged: events.Judged | None = None
+    """The guard's last word on the SLO that was worth telling."""
+    restarts: events.RestartsLeft | None = None
     confirming: events.ConfirmStep | None = None
     confirmed: events.Confirmed | None = None
     finished: events.RunFinished | None = None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from brokertuner_tui.broker.interface import Difference
 from brokertuner_tui.connection.tracker import ConnectionState
 from brokertuner_tui.env.outcome import Verdict
 from brokertuner_tui.knobs.catalogue import Value
@@ -225,6 +227,54 @@ def _pins(event: events.PinsChanged, model: Model) -> LogLine | None:
     return LogLine(event.at, "■", "hand", "; ".join(parts)) if parts else None
 
 
+def _proposed(event: events.Proposed, model: Model) -> LogLine:
+    what = changes_text(event.changed, model.knobs, event.knobs)
+    how = "needs a restart" if event.needs_restart else "by reload" if event.changed else "is in force already"
+    changes = "\n".join(
+        change_text(name, model.knobs[name], event.knobs[name]) for name in event.changed if name in model.knobs
+    )
+    return LogLine(event.at, "»", "hand", f"proposal for trial {event.trial}: {what} ({how}): {event.why}", changes)
+
+
+def _judged(event: events.Judged, model: Model) -> LogLine:
+    word, glyph, tone = {
+        "pass": ("the SLO is kept again", "✓", "better"),
+        "fail": ("breaks the SLO", "▼", "worse"),
+        "inconclusive": ("the SLO cannot be judged", "?", "warning"),
+    }[event.verdict]
+    row = f", {event.in_a_row} in a row" if event.in_a_row > 1 else ""
+    why = f": {'; '.join(event.reasons)}" if event.reasons else ""
+    back = "; the last known good is put back" if event.rolled_back else ""
+    return LogLine(event.at, glyph, tone, f"trial {event.trial} {word}{row}{why}{back}", trial=event.trial)  # type: ignore[arg-type]
+
+
+def restarts_text(event: events.RestartsLeft) -> str:
+    """`no restarts until 18:00`, `2 restarts left this hour`; empty where there is no limit."""
+    if event.until is not None:
+        return f"no restarts until {time.strftime('%H:%M', time.localtime(event.until))}"
+    return "" if event.left is None else f"{plural(event.left, 'restart')} left this hour"
+
+
+def _restarts(event: events.RestartsLeft, model: Model) -> LogLine | None:
+    text = restarts_text(event)
+    return LogLine(event.at, "↻", "quiet", f"{text}{f': {event.why}' if event.why else ''}") if text else None
+
+
+def difference_text(difference: Difference) -> str:
+    """`max_inflight_messages: ours 480, theirs 20`."""
+    name = f"{difference.what} {difference.name}".rstrip() if difference.what != "knob" else difference.name
+    return f"{name}: ours {difference.ours}, theirs {difference.theirs}"
+
+
+def _drifted(event: events.Drifted, model: Model) -> LogLine:
+    if not event.differences:
+        return LogLine(event.at, "✓", "quiet", "what was changed on the broker by somebody else is settled")
+    detail = "\n".join(difference_text(difference) for difference in event.differences)
+    more = f" and {plural(len(event.differences) - 1, 'other')}" if len(event.differences) > 1 else ""
+    text = f"the broker was changed by somebody else: {difference_text(event.differences[0])}{more}; nothing is overwritten"
+    return LogLine(event.at, "!", "worse", text, detail)
+
+
 def _notice(event: events.Notice, model: Model) -> LogLine:
     glyph, tone = {"info": ("·", "plain"), "warning": ("!", "warning"), "error": ("✗", "worse")}[event.level]
     text, _, detail = event.message.partition("\n")
@@ -238,6 +288,10 @@ _WRITERS: Mapping[type[Event], Callable[[Any, Any], LogLine | None]] = {
     events.BrokerChanged: _broker,
     events.BrokerTrouble: _trouble,
     events.LoadChanged: _load,
+    events.Proposed: _proposed,
+    events.Judged: _judged,
+    events.RestartsLeft: _restarts,
+    events.Drifted: _drifted,
     events.ConnectionChanged: _connection,
     events.PinsChanged: _pins,
     events.Confirmed: _confirmed,
