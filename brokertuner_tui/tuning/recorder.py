@@ -18,7 +18,7 @@ from brokertuner_tui.files import check_disk, replace_file
 from brokertuner_tui.knobs.catalogue import Value, Version
 from brokertuner_tui.store.csv_logs import CsvLogs
 from brokertuner_tui.store.errors import NoRoom, StoreError
-from brokertuner_tui.store.export import conf_text
+from brokertuner_tui.store.export import annotated_conf, conf_text
 from brokertuner_tui.store.place import place_of
 from brokertuner_tui.store.rows import BrokerIdentity, LoadIdentity, RunInfo, RunRow, RunState, TrialRow
 from brokertuner_tui.store.store import Store
@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # importing the agent imports torch
     from brokertuner_tui.agent.ddpg import DDPG
 
 CONF_NAME = "broker_tuner.conf"
+PROPOSAL_NAME = "proposal.conf"
 _ROOM_S, _POLL_S = 2.0, 0.1
 _PACKAGES = ("torch", "numpy", "gymnasium", "paho-mqtt", "psutil", "SQLAlchemy")
 
@@ -127,7 +128,7 @@ class Recorder:
             )
         )
         self._csv.run = self.run
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._make_folders()
         return self.run
 
     def resume(self, key: str) -> list[TrialRow]:
@@ -143,7 +144,7 @@ class Recorder:
         row = self._store.resume_run(row.id, mode=self._settings.tuning.mode)
         self.run = self._csv.run = row.id
         self._before = _Before(row.broker_restarts, row.workload_restarts, row.seconds or 0.0)
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._make_folders()
         return self._store.trials(row.id)
 
     def processes(self, broker: BrokerIdentity, load: LoadIdentity) -> None:
@@ -152,6 +153,11 @@ class Recorder:
             self._processes = (broker, load)
             with suppress(NoRoom):
                 self._store.identify(self.run, broker, load)
+
+    def _make_folders(self) -> None:
+        """Once, before the loop."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
 
     @property
     def folder(self) -> Path:
@@ -223,12 +229,18 @@ class Recorder:
 
     def agent(self, agent: DDPG, trials: int) -> Path:
         """Keeps the agent whole; the checkpoint before stays beside it."""
-        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         agent.save(
             self.checkpoint,
             extra={"run": self.run, "preset": self._settings.tuning.preset, "trials": str(trials)},
         )
         return self.checkpoint
+
+    def proposal(self, knobs: Mapping[str, Value], version: Version, why: str) -> Path:
+        """Writes what was proposed last, and nobody has applied, as a config."""
+        path = self.folder / PROPOSAL_NAME
+        about = [f"Proposed by run {self.run}, and not measured: {why}."]
+        replace_file(path, annotated_conf(knobs, version=version, about=about).encode(), mode=0o644)
+        return path
 
     def conf(self) -> Path | None:
         """Writes the winning config, from what the store knows; None when there is no winner yet, or no room for it.

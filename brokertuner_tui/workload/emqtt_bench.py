@@ -33,6 +33,7 @@ import psutil
 from brokertuner_tui.errors import ConfigError
 from brokertuner_tui.mqtt.endpoint import Endpoint
 from brokertuner_tui.process.child import ENDED_BY_OTHERS, Child
+from brokertuner_tui.process.identity import is_halted
 from brokertuner_tui.workload import limits
 from brokertuner_tui.workload.emqtt_output import Metrics, Output, parse_metrics
 from brokertuner_tui.workload.load import LoadError, LoadImpossible, LoadStatus
@@ -306,7 +307,7 @@ class EmqttBenchLoad:
         return window
 
     def status(self) -> LoadStatus:
-        """See `Load`. That it hangs cannot be told: it prints nothing when nothing changes."""
+        """See `Load`. That it hangs can be told of a stopped process only: it prints nothing when nothing changes."""
         profile, parts = self._profile, self._parts
         sent, received = self._before
         trouble = self._error
@@ -325,6 +326,8 @@ class EmqttBenchLoad:
             part, code = ended[0]
             outside = code in ENDED_BY_OTHERS
             state, trouble = "dead", f"emqtt_bench {part.group.kind} ended with exit code {code}. {trouble}".strip()
+        elif halted := next((part.child.pid for part in parts if is_halted(part.child.pid)), None):
+            state, trouble, outside = "dead", f"emqtt_bench (PID {halted}) hangs: somebody has stopped it by a signal", True
         elif any(part.output.lost for part in parts):
             state = "reconnecting"
         return LoadStatus(

@@ -68,6 +68,16 @@ def test_the_group_goes_with_it(tmp_path: Path) -> None:
     assert eventually(lambda: not grandchild.alive())
 
 
+def test_a_group_that_ignores_term_is_killed_whole_even_stopped(tmp_path: Path) -> None:
+    deaf = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    child = Child([*python(deaf + FORKS + "time.sleep(60)"), tmp_path / "pid"], log_path=tmp_path / "log")
+    grandchild = Identity.of(int(line_in(tmp_path / "pid")))
+    for pid in (child.pid, grandchild.pid):
+        os.kill(pid, signal.SIGSTOP)
+    assert child.stop(0.2) == -signal.SIGKILL
+    assert eventually(lambda: not grandchild.alive())
+
+
 def test_the_group_goes_when_the_leader_has_died(tmp_path: Path) -> None:
     child = Child([*python(FORKS + "time.sleep(60)"), tmp_path / "pid"], log_path=tmp_path / "log")
     grandchild = Identity.of(int(line_in(tmp_path / "pid")))

@@ -77,3 +77,22 @@ def test_stopped_on_purpose_it_is_waited_for(unit: FakeUnit, bench: Bench, monke
     reader.wait_for(StateChanged, lambda event: event.state is State.TUNING)
     session.send(Stop(leave="current"))
     reader.wait_for(RunFinished)
+
+
+def test_a_pause_for_a_stopped_broker_minds_the_time_that_there_is(
+    unit: FakeUnit, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = CommandService.look
+
+    def as_systemd_would(service: CommandService) -> Look:
+        seen = look(service)
+        return seen if seen.active else Look(False, None, stopped_on_purpose=True)
+
+    monkeypatch.setattr(CommandService, "look", as_systemd_would)
+    _, reader = bench.start(settings_for(unit, bench, total_timesteps=5000, max_seconds=15.0))
+    reader.wait_for(TrialFinished)
+    unit.stop()
+    reader.wait_for(StateChanged, lambda event: event.state is State.PAUSED)
+    ended = reader.wait_for(RunFinished)
+    assert (ended.state, ended.left) == (State.COMPLETED, "current")
+    assert unit.pid is None, "nobody started it"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -12,11 +15,12 @@ import pytest
 from brokertuner_tui.config.settings import BrokerSettings, LoadSettings, Settings, TuningSettings
 from brokertuner_tui.connection.policy import POLICIES, ReconnectPolicy
 from brokertuner_tui.connection.tracker import ConnectionState
-from brokertuner_tui.env.outcome import Verdict
+from brokertuner_tui.env.outcome import PhaseName, Verdict
 from brokertuner_tui.errors import ExitCode, UsageError
-from brokertuner_tui.tuning.commands import Resume
+from brokertuner_tui.tuning.commands import Resume, Stop
 from brokertuner_tui.tuning.events import (
     ConnectionChanged,
+    PhaseChanged,
     RunFinished,
     RunStarted,
     Sampled,
@@ -153,3 +157,32 @@ def test_a_load_on_the_agents_side_needs_an_agent(bench: Bench) -> None:
     with pytest.raises(AssertionError, match="broker on another host"):
         reader.wait_for(RunStarted)
     assert isinstance(session.error, UsageError)
+
+
+def test_stop_does_not_wait_for_an_agent_that_is_away(bench: Bench, agent: Agent) -> None:
+    proxy = FaultyProxy(agent.port)
+    try:
+        session, reader = bench.start(through(agent, proxy.url, total_timesteps=50))
+        reader.wait_for(TrialFinished)
+        proxy.cut()
+        reader.wait_for(ConnectionChanged, lambda event: not event.connection.state.usable)
+        began = time.monotonic()
+        session.send(Stop(leave="default"))
+        ended = reader.wait_for(RunFinished)
+        assert time.monotonic() - began < 8
+        assert (ended.state, ended.left) == (State.CANCELLED, "current")
+        assert "cannot be reached" in ended.reason
+    finally:
+        proxy.close()
+
+
+def test_a_broker_that_its_agent_brings_back_in_mid_trial_is_no_lesson(bench: Bench, agent: Agent) -> None:
+    _, reader = bench.start(through(agent, agent.url, total_timesteps=50, step_interval_sec=2.0))
+    reader.wait_for(TrialFinished)
+    reader.wait_for(PhaseChanged, lambda event: event.phase is PhaseName.MEASURING)
+    pid = reader.wait_for(Sampled, lambda event: event.sample.broker.pid is not None).sample.broker.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    trial = reader.wait_for(TrialFinished)
+    assert (trial.verdict, trial.reward) == (Verdict.INCONCLUSIVE, None)
+    reader.wait_for(TrialFinished, lambda event: event.verdict is Verdict.OK)

@@ -11,6 +11,7 @@ from typing import Any
 
 from brokertuner_tui.mqtt.endpoint import Endpoint
 from brokertuner_tui.process.child import Child
+from brokertuner_tui.process.identity import is_halted
 from brokertuner_tui.process.python import environment
 from brokertuner_tui.workload.load import LoadError
 
@@ -45,8 +46,8 @@ class Listener:
 
     @property
     def alive(self) -> bool:
-        """Whether the process runs."""
-        return self._child.exit_code() is None
+        """Whether the process runs, and nobody has stopped it by a signal."""
+        return self._child.exit_code() is None and not is_halted(self._child.pid)
 
     def counts(self) -> dict[str, Any]:
         """`messages`, `received`, `lost`, `duplicated`, `topics` so far; `connected`, `error`, `lives` (subscriptions).

@@ -162,7 +162,7 @@ class LiveLoad:
         status = self._probe.status()
         error, state = self._error or status.error, status.state
         if self._listener is not None and not self._listener.alive:
-            state, error = "dead", "the process that listens to live topics has ended"
+            state, error = "dead", "the process that listens to live topics has ended, or hangs"
         return replace(status, profile=self._observed, error=error, state=state)
 
     def stop(self) -> None:
