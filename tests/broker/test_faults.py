@@ -329,16 +329,18 @@ def test_a_large_log_is_moved_aside(mosquitto: Path, make_broker: MakeBroker) ->
     assert broker.apply(usual | {"max_inflight_messages": 5}).how == "restart"
 
 
-def test_what_is_said_right_after_the_log_was_moved_counts(mosquitto: Path, make_broker: MakeBroker) -> None:
-    broker = make_broker(mosquitto)
+def test_what_is_said_right_after_the_log_was_moved_counts(mosquitto: Path, make_broker: MakeBroker, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.conf"
+    program = wrapper(tmp_path / "mosquitto", mosquitto, f'[ -e {bad} ] && exec "$mosquitto" -c {bad}; exec "$mosquitto" "$@"')
+    broker = make_broker(program)
     usual = started(broker)
     assert broker.log_path is not None
     with open(broker.log_path, "ab") as log:
         log.write(b"x" * (9 * 1024 * 1024))
-    (broker.folder / "conf.d" / "zz.conf").write_text("bogus 1\n")
+    bad.write_text("bogus 1\n")
     with pytest.raises(ApplyFailed, match="Unknown configuration variable"):
         broker.restart()
-    (broker.folder / "conf.d" / "zz.conf").unlink()
+    bad.unlink()
     assert broker.restart().knobs == usual
 
 
