@@ -81,6 +81,10 @@ class Ending:
         self._tell(self.confirmation.event)
         return None
 
+    def keep_proposal(self, knobs: KnobValues, why: str) -> None:
+        """Writes what was proposed last, and was not applied, as the config to take away."""
+        self.conf_path = self._recorder.proposal(knobs, self._operations.testbed.version, why)
+
     def leave(self, wanted: Left) -> tuple[Left, str]:
         """Brings what is to be left into force; gives what it was, and why if it is something else.
 

@@ -235,11 +235,20 @@ class Recorder:
         )
         return self.checkpoint
 
-    def proposal(self, knobs: Mapping[str, Value], version: Version, why: str) -> Path:
-        """Writes what was proposed last, and nobody has applied, as a config."""
+    def proposal(self, knobs: Mapping[str, Value], version: Version, why: str) -> Path | None:
+        """Writes what was proposed last, and nobody has applied, as a config; None when there is no room for it.
+
+        Raises:
+            DiskFailed: see there.
+        """
         path = self.folder / PROPOSAL_NAME
         about = [f"Proposed by run {self.run}, and not measured: {why}."]
-        replace_file(path, annotated_conf(knobs, version=version, about=about).encode(), mode=0o644)
+        try:
+            replace_file(path, annotated_conf(knobs, version=version, about=about).encode(), mode=0o644)
+        except OSError as error:
+            check_disk(error, path)
+            self._notify(f"{path} cannot be written: {error.strerror}", "warning")
+            return None
         return path
 
     def conf(self) -> Path | None:

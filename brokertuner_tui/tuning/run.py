@@ -147,6 +147,8 @@ class Run:
         if self._drift.look(now=True):
             # Whoever changed it wanted it so: nothing is written, not even the defaults.
             return State.CANCELLED if stop.state == "cancelled" else State.FAILED, told(self._drift.differences), "current"
+        if (proposal := self._proposals.waiting) is not None:
+            self._ending.keep_proposal(proposal.knobs, proposal.why)
         left, reason = self._ending.leave(self._to_leave(stop))
         return State(stop.state), self._failure or reason, left
 
