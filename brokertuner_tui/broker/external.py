@@ -72,21 +72,24 @@ class ExternalBroker(BrokerDrift):
         """
         return self._begin(check_all(knobs))
 
-    def take_over(self) -> Applied:
+    def take_over(self, *, repair: bool = False) -> Applied:
         """As `start`, with the knobs that are in force: nothing is written and nothing restarted.
+
+        Args:
+            repair: as `start`, roll back a change that an earlier tuner left unconfirmed; else it is only told.
 
         Raises:
             NotKnown: its config is younger than its process: what that has read cannot be told.
             NotReady, ApplyFailed, TunerError: see `start`.
         """
-        return self._begin(None)
+        return self._begin(None, repair=repair)
 
-    def _begin(self, legal: dict[str, Value] | None) -> Applied:
+    def _begin(self, legal: dict[str, Value] | None, *, repair: bool = True) -> Applied:
         if self._good is not None:
             raise TunerError("the broker was started before: stop it first")
         self._facts, self._recovered = None, ""
         try:
-            recovered = self._roll_back()
+            recovered = self._roll_back(repair=repair)
             if found := self.problems():
                 raise NotReady(self.service.name, found)
             applied = self._take(legal, recovered)
@@ -122,15 +125,15 @@ class ExternalBroker(BrokerDrift):
         if self._last_good is None:  # what was noted of a change could not be trusted
             self._last_good = LastGood(facts.knob_file.intent)
             self._last_good.starts_with(baseline, facts.knob_file.operators_own())
-        else:
+        elif self._last_good.knobs is None or recovered is not None:
             self._last_good.starts_with(before, self._content)
         how: How = "restart" if in_force is None else self._means(in_force, legal)
         applied = self._change("start" if how == "restart" else how, legal, changed(before, legal))
-        if legal == baseline:  # what the operator's own config says needs no proof
+        if legal == baseline and applied.how != "none":  # what the operator's own config says needs no proof
             self.confirm()
         return applied
 
-    def _roll_back(self) -> Applied | None:
+    def _roll_back(self, *, repair: bool) -> Applied | None:
         """Puts the last known good back where a tuner that has gone left a change unconfirmed; None: there was nothing to do.
 
         Nothing else need be well for that: a broker that does not take the change may not run any more.
@@ -158,6 +161,9 @@ class ExternalBroker(BrokerDrift):
             return None
         good = dict(intent.last_good)
         last_good.starts_with(good, intent.file)
+        if not repair:
+            self._recovered = f"{intent.told()} is left as it is: nothing is changed here"
+            return None
         self._log = self.service.log(facts.conf)
         look = self._look()
         self._adopt(look)

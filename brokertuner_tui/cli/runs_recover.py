@@ -76,7 +76,7 @@ def _roll_back(configured: Settings) -> str:
     except TunerError:
         return ""  # there is no such broker here: nothing can be asked of it
     try:
-        broker.take_over()
+        broker.take_over(repair=True)
     except TunerError as error:
         if not broker.recovered:
             raise

@@ -288,7 +288,7 @@ class ServiceSettings(Section):
     max_body_bytes: int = Field(65_536, ge=1024, le=65_536)
     request_sec: float = Field(10.0, gt=0, le=600)
     change_sec: float = Field(120.0, gt=0, le=3600)
-    rollback_sec: float = Field(120.0, ge=1, le=86_400)
+    rollback_sec: float = Field(120.0, gt=0, le=86_400)
     """Of a tuner's silence."""
     max_streams: int = Field(16, ge=1, le=100)
 

@@ -10,7 +10,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+import uuid
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,8 +77,12 @@ class AgentHttp:
 
     def __init__(self, target: AgentTarget, connect_timeout_s: float) -> None:
         self.target = target
+        self._client = uuid.uuid4().hex
+        """How we call ourselves, so that the agent knows whether whoever asked for a change is still there."""
         self._connect_timeout_s = connect_timeout_s
         self._tls = target.tls()
+        self.standing: Callable[[], Mapping[str, str]] = dict
+        """Headers of every request."""
         self._lock = threading.Lock()
         self._idle: list[tuple[http.client.HTTPConnection, float]] = []
         self._busy: set[http.client.HTTPConnection] = set()
@@ -103,7 +108,8 @@ class AgentHttp:
                 connection.timeout = self._connect_timeout_s
                 connection.connect()
             connection.sock.settimeout(timeout_s)
-            sent = {"Authorization": f"Bearer {self.target.token}", "Accept": "application/json", **(headers or {})}
+            sent = {"Authorization": f"Bearer {self.target.token}", "Accept": "application/json"}
+            sent |= {"X-Brokertuner-Client": self._client, **self.standing(), **(headers or {})}
             data = None
             if body is not None:
                 data = json.dumps(body, allow_nan=False).encode()

@@ -16,6 +16,7 @@ from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerDrifted
 from brokertuner_tui.errors import TunerError
 from brokertuner_tui.knobs.catalogue import Value, needs_restart
 from brokertuner_tui.knobs.catalogue import changed as differing
+from brokertuner_tui.service.confirmation import Confirmation
 from brokertuner_tui.service.errors import ApiError
 from brokertuner_tui.service.hosted import Hosted
 from brokertuner_tui.service.journal import Change, Journal, JournalError, Kind
@@ -61,9 +62,11 @@ class Changes:
 
     Args:
         interval_s: at least this long from the beginning of one change to the next.
+        rollback_s: see `Confirmation`.
     """
 
-    def __init__(self, host: Hosted, journal: Journal, *, interval_s: float = 1.0) -> None:
+    def __init__(self, host: Hosted, journal: Journal, *, interval_s: float = 1.0, rollback_s: float = 120.0) -> None:
+        self.confirmation = Confirmation(host, journal, rollback_s=rollback_s)
         self._host, self._journal, self._interval_s = host, journal, interval_s
         self._lock = threading.Lock()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="changes")
@@ -91,6 +94,8 @@ class Changes:
             self._journal.end(change.key, "unknown_after_crash_resolved", in_force, error=error)
             _log.warning("change %s: %s", change.key, CUT)
 
+        self.confirmation.resolve()
+
     def get(self, key: str) -> Change | None:
         """The change with this key."""
         current, noted = self._under_way, self._journal.get(key)
@@ -107,8 +112,18 @@ class Changes:
         how = "restart" if down or needs_restart(before, after) else "reload" if names else "none"
         return Plan(how, names, after)
 
-    def submit(self, kind: Kind, wanted: Mapping[str, Value], key: str | None) -> Future[Done]:
+    def confirm(self, key: str) -> Future[Mapping[str, Value]]:
+        """See `Confirmation.confirm`; the future has the knobs, an ApiError or a TunerError."""
+        return self._worker.submit(self.confirmation.confirm, key)
+
+    def submit(
+        self, kind: Kind, wanted: Mapping[str, Value], key: str | None, *, later: bool = False, client: str = ""
+    ) -> Future[Done]:
         """Begins a change; the future has its outcome, or an ApiError.
+
+        Args:
+            later: it counts once `confirm` is called; until then the agent may roll it back.
+            client: who is to confirm it, as it calls itself.
 
         Raises:
             ApiError: 409 another change is under way, or the key was used for something else; 429 too soon.
@@ -125,7 +140,7 @@ class Changes:
                 raise ApiError(429, "too_soon", message, headers=headers, retry_after_s=round(wait_s, 3))
             self._last_began = time.monotonic()
             name = key or f"auto-{secrets.token_hex(8)}"
-            future = self._worker.submit(self._carry_out, name, kind, wanted)
+            future = self._worker.submit(self._carry_out, name, kind, wanted, later, client)
             self._under_way = (UnderWay(name, time.time()), kind, dict(wanted), future)
         future.add_done_callback(self._ended)
         return future
@@ -158,7 +173,7 @@ class Changes:
 
     # -- the worker's thread -------------------------------------------------------------------------------------------
 
-    def _carry_out(self, key: str, kind: Kind, wanted: Mapping[str, Value]) -> Done:
+    def _carry_out(self, key: str, kind: Kind, wanted: Mapping[str, Value], later: bool, client: str) -> Done:
         good = self._host.good
         try:
             self._journal.begin(key, kind, wanted, {**good, **wanted})
@@ -166,13 +181,21 @@ class Changes:
             raise ApiError(503, "journal", f"{error}; nothing was changed", log="", restored=None) from error
         try:
             applied = self._make(kind, {**good, **wanted})
+            confirmed = self._confirmed(kind, key, later, client)
         except TunerError as error:
             return self._note(self._failed(key, error))
         except Exception as error:  # whatever it was: the client is told, and the journal has an outcome
             _log.exception("change %s failed", key)
             return self._note(self._failed(key, TunerError(f"{type(error).__name__}: {error}")))
         _log.info("change %s: %s in %.3f s: %s", key, applied.how, applied.total_s, ", ".join(applied.changed) or "no knob")
-        return self._note(Outcome(key, applied, None, applied.knobs))
+        return self._note(Outcome(key, applied, None, applied.knobs, confirmed))
+
+    def _confirmed(self, kind: Kind, key: str, later: bool, client: str) -> bool:
+        """Whether what is in force needs no further word. A restart, or ours again, changes nothing about that."""
+        if kind in ("apply", "theirs"):
+            return self.confirmation.changed(key, later=later, client=client)
+        self.confirmation.settled()
+        return self.confirmation.waiting is None
 
     def _make(self, kind: Kind, knobs: Mapping[str, Value]) -> Applied:
         if kind == "apply":
@@ -180,6 +203,7 @@ class Changes:
         return self._host.restart() if kind == "restart" else self._host.reconcile(kind)
 
     def _failed(self, key: str, error: TunerError) -> Outcome:
+        self.confirmation.settled()
         restored = error.restored if isinstance(error, ApplyFailed) else None
         log = error.log if isinstance(error, ApplyFailed) else ""
         _log.warning("change %s: %s", key, error)
@@ -201,6 +225,7 @@ class Changes:
                 outcome.knobs,
                 applied=finite(outcome.applied) if outcome.applied is not None else None,
                 error=outcome.error,
+                confirmed=outcome.confirmed,
             )
         except JournalError as problem:  # it was done all the same, and memory knows; the next start reads it back
             _log.error("%s", problem)
@@ -217,6 +242,7 @@ class Outcome:
     applied: Applied | None
     error: Mapping[str, object] | None
     knobs: Mapping[str, Value]
+    confirmed: bool = True
 
 
 def _same(old_kind: str, old: Mapping[str, Value], kind: str, wanted: Mapping[str, Value], key: str) -> None:

@@ -7,13 +7,14 @@ import hmac
 import ipaddress
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from brokertuner_tui import __version__
+from brokertuner_tui.service.confirmation import CLIENT_HEADER
 from brokertuner_tui.service.errors import ApiError
 
 _access = logging.getLogger("brokertuner_tui.service.access")
@@ -43,6 +44,8 @@ class GateRules:
     body_s: float
     """Time for a request's body to arrive."""
     tls: bool = False
+    heard: Callable[[str], None] = lambda _: None
+    """Told how whoever was let in calls itself (see `confirmation.py`)."""
 
 
 class Gate:
@@ -109,6 +112,7 @@ class Gate:
                 "a token is needed: Authorization: Bearer TOKEN" if not given else "the token is not the one of this service"
             )
             raise ApiError(401, "token", message, headers={"WWW-Authenticate": "Bearer"})
+        self._rules.heard(_one(headers, CLIENT_HEADER.encode()))
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
         """The whole body, at most `max_body` bytes, within `body_s`.

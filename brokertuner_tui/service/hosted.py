@@ -55,6 +55,17 @@ class Hosted(Protocol):
         """All eleven knobs that were verified last: in force, or what a restart would bring back."""
 
     @property
+    def last_good(self) -> Mapping[str, Value] | None:
+        """See `Broker.last_good`; None: what is in force is somebody else's to judge (a session's)."""
+
+    @property
+    def recovered(self) -> str:
+        """See `Broker.recovered`."""
+
+    def confirm(self) -> None:
+        """See `Broker.confirm`; by the thread that applies. Nothing where `last_good` is None."""
+
+    @property
     def load(self) -> HostedLoad | None:
         """The load on this side; None where a session has its own."""
 

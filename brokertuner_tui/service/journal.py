@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 Kind = Literal["apply", "restart", "ours", "theirs"]
 """The last two: a drift was settled, by bringing ours back or by going on with what is there."""
-State = Literal["under_way", "applied", "failed", "unknown_after_crash_resolved"]
+State = Literal["under_way", "applied", "failed", "unknown_after_crash_resolved", "rolled_back"]
 FILE_NAME = "changes.jsonl"
 KEPT = 1000
 """Changes that are remembered; older keys are forgotten."""
@@ -45,6 +45,8 @@ class Change:
     """When it began, seconds since the epoch."""
     applied: Mapping[str, Any] | None = None
     error: Mapping[str, Any] | None = None
+    confirmed: bool = True
+    """Whether nobody has to say a further word; see `confirmation.py`."""
 
 
 class Journal:
@@ -77,11 +79,32 @@ class Journal:
         return [change for change in self._changes.values() if change.state == "under_way"]
 
     def last_good(self) -> dict[str, Value] | None:
-        """The knobs of the last change that came into force; None where none ever did."""
+        """The knobs of the last change that came into force and was confirmed; None where none ever did."""
         for change in reversed(self._changes.values()):
-            if change.state == "applied":
+            if change.state == "applied" and change.confirmed:
                 return dict(change.knobs)
         return None
+
+    def unconfirmed(self) -> list[Change]:
+        """Changes that came into force after the last one that was confirmed, the oldest first."""
+        found: list[Change] = []
+        for change in reversed(self._changes.values()):
+            if change.state == "applied":
+                if change.confirmed:
+                    break
+                found.insert(0, change)
+        return found
+
+    def confirm(self, key: str) -> Change:
+        """Notes that a change was confirmed; so are those before it, which it replaced.
+
+        Raises:
+            JournalError: it could not be written.
+        """
+        change = replace(self._changes.pop(key), confirmed=True)
+        self._changes[key] = change  # it counts as the last one now
+        self._append({"event": "confirmed", **_plain(change)})
+        return change
 
     def begin(self, key: str, kind: Kind, wanted: Mapping[str, Value], knobs: Mapping[str, Value]) -> Change:
         """Notes an intent; on the disk when this returns.
@@ -102,13 +125,14 @@ class Journal:
         *,
         applied: Mapping[str, Any] | None = None,
         error: Mapping[str, Any] | None = None,
+        confirmed: bool = True,
     ) -> Change:
         """Notes what came of it. In memory it counts even where the disk does not take it.
 
         Raises:
             JournalError: it could not be written.
         """
-        change = replace(self._changes[key], state=state, knobs=dict(knobs), applied=applied, error=error)
+        change = replace(self._changes[key], state=state, knobs=dict(knobs), applied=applied, error=error, confirmed=confirmed)
         self._changes[key] = change
         self._append({"event": "outcome", **_plain(change)})
         if self._lines > 4 * KEPT:
@@ -151,13 +175,13 @@ class Journal:
                 # The last line may be half of one: the machine lost its power while it was written.
                 _log.warning("%s, line %d cannot be read and is left out", self._path, number)
                 continue
-            self._changes.pop(change.key, None) if record["event"] == "intent" else None
+            self._changes.pop(change.key, None) if record["event"] in ("intent", "confirmed") else None
             self._changes[change.key] = change
 
     def _rewrite(self) -> None:
         """Keeps what is remembered, one line a change."""
         changes = list(self._changes.values())
-        good = next((change for change in reversed(changes) if change.state == "applied"), None)
+        good = next((change for change in reversed(changes) if change.state == "applied" and change.confirmed), None)
         kept = changes[-KEPT:]
         if good is not None and good not in kept:
             kept.insert(0, good)
@@ -175,4 +199,4 @@ def _plain(change: Change) -> dict[str, Any]:
 
 def _change(record: Mapping[str, Any]) -> Change:
     names = ("key", "kind", "wanted", "knobs", "state", "at", "applied", "error")
-    return Change(**{name: record[name] for name in names})
+    return Change(**{name: record[name] for name in names}, confirmed=bool(record.get("confirmed", True)))

@@ -16,6 +16,7 @@ from brokertuner_tui.service import server, token
 from brokertuner_tui.service.alone import AloneHost
 from brokertuner_tui.service.app import make_app
 from brokertuner_tui.service.changes import Changes
+from brokertuner_tui.service.confirmation import SilenceLook
 from brokertuner_tui.service.context import Service
 from brokertuner_tui.service.drift_look import DriftLook
 from brokertuner_tui.service.gate import LOOPBACK, GateRules, is_loopback
@@ -105,12 +106,14 @@ def serve(
             stack.callback(alone.close)
             alone.open(journal.last_good(), may_change=service.allow_changes)
         _log.info("the broker runs: %s on %s, PID %s", host.program, host.endpoint, host.status().pid)
-        changes = Changes(host, journal, interval_s=min_interval_s)
+        changes = Changes(host, journal, interval_s=min_interval_s, rollback_s=service.rollback_sec)
         stack.callback(changes.close)
         changes.resolve()
         if isinstance(host, AloneHost):
             upkeep = Upkeep(host, changes)
             stack.callback(upkeep.close)
+        silence = SilenceLook(changes.confirmation, changes.between)
+        stack.callback(silence.close)
         look = DriftLook(host, changes)
         stack.callback(look.close)
         address = _address(sock)
@@ -147,6 +150,7 @@ def _run(
         max_body=service.max_body_bytes,
         body_s=service.request_sec,
         tls=service.tls_cert is not None,
+        heard=changes.confirmation.heard,
     )
     config = server.make_config(make_app(context, rules), service.tls_cert, service.tls_key)
     started()

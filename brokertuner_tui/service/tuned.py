@@ -95,6 +95,19 @@ class TunedHost:
         return status.last_applied.knobs if status.last_applied is not None else self.baseline
 
     @property
+    def last_good(self) -> Mapping[str, Value] | None:
+        """None: the session judges what is in force."""
+        return None
+
+    @property
+    def recovered(self) -> str:
+        """The session tells it."""
+        return ""
+
+    def confirm(self) -> None:
+        """The session does, after a good window."""
+
+    @property
     def load(self) -> HostedLoad | None:
         """The session has its own."""
         return None

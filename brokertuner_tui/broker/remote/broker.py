@@ -5,22 +5,23 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from brokertuner_tui.broker.drift import ask_limits, knob_differences
 from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerDrifted, BrokerStatus, BrokerUnavailable, Difference
 from brokertuner_tui.broker.remote import wire
+from brokertuner_tui.broker.remote.asking import Asking, Change
+from brokertuner_tui.broker.remote.asking import Path as AgentPath
 from brokertuner_tui.broker.remote.freshness import Freshness
-from brokertuner_tui.connection.http import Answer, Lost
+from brokertuner_tui.connection.http import Answer
 from brokertuner_tui.connection.link import AgentLink
 from brokertuner_tui.connection.target import is_loopback
-from brokertuner_tui.connection.tracker import ConnectionState, ConnectionStatus
-from brokertuner_tui.errors import ConnectionFailed, UsageError
-from brokertuner_tui.knobs.catalogue import KnobValues, Value, Version
+from brokertuner_tui.connection.tracker import ConnectionStatus
+from brokertuner_tui.errors import ConnectionFailed, TunerError, UsageError
+from brokertuner_tui.knobs.catalogue import KnobValues, Value, Version, changed
 from brokertuner_tui.knobs.validation import check_all
 from brokertuner_tui.mqtt.endpoint import Endpoint
 from brokertuner_tui.telemetry.source import Told
@@ -31,18 +32,6 @@ _POLL_S = 0.05
 _ASK_S = 5.0
 _BEYOND_S = 10.0
 """For a change, on top of what the agent's own deadlines come to."""
-
-
-_Path = Literal["/apply_knobs", "/restart_broker", "/reconcile"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """Something that is to be done once, however often it has to be said."""
-
-    path: _Path
-    body: Mapping[str, Value | str]
-    key: str
 
 
 class RemoteBroker:
@@ -71,15 +60,16 @@ class RemoteBroker:
         self.only_reads = False
         """Nothing will be changed: an agent that allows no changes will do."""
         self._host, self._port = host, port
-        self._change_s = 2 * restart_stable_s + _BEYOND_S
+        self._asking = Asking(link, 2 * restart_stable_s + _BEYOND_S)
         self._lock = threading.Lock()
         self._fresh = Freshness()
         self._endpoint: tuple[Mapping[str, Any], Endpoint] | None = None
         self._status: BrokerStatus | None = None
         self._seen_beat = 0
-        self._hurried = False
-        self._pending: _Change | None = None
-        """Asked for, outcome not known: found out before anything else is asked."""
+        self._applied: str | None = None
+        """The key of what was brought into force last."""
+        self._last_good: dict[str, Value] | None = None
+        self._recovered = ""
         self._ours: tuple[str, Mapping[str, Value]] | None = None
         """What this side brought into force last, and by which life of the agent."""
         self._asked: tuple[Difference, ...] = ()
@@ -153,7 +143,7 @@ class RemoteBroker:
 
     def stop_waiting(self) -> None:
         """See `Patient`."""
-        self._hurried = True
+        self._asking.hurry()
 
     # -- changes -------------------------------------------------------------------------------------------------------
 
@@ -167,6 +157,16 @@ class RemoteBroker:
         """
         check_all(knobs)
         self._connect()
+        self._asking.claim()
+        state = self.link.state
+        self._last_good = dict(wire.section(self._broker(), "last_good")) or None
+        self._recovered = str(wire.section(state, "rolled_back").get("reason", ""))
+        if wire.section(state, "unconfirmed") and self._last_good is not None:
+            before = self.status().knobs or self._last_good
+            done = self.apply(self._last_good)
+            names = ", ".join(changed(self._last_good, before)) or "no knob"
+            self._recovered = f"the change of {names} that an earlier tuner never confirmed was rolled back, and verified"
+            return done
         return self.apply(knobs)
 
     def take_over(self) -> Applied:
@@ -189,7 +189,31 @@ class RemoteBroker:
         Raises:
             BrokerUnavailable: the agent cannot be reached, or another change is under way; nothing is known of the knobs.
         """
-        return self._ask("/apply_knobs", check_all(knobs))
+        return self._ask("/apply_knobs?confirm=later", check_all(knobs))
+
+    @property
+    def last_good(self) -> dict[str, Value] | None:
+        """See `Broker`; as the agent said when it was connected to, or as was confirmed since."""
+        return self._last_good
+
+    @property
+    def recovered(self) -> str:
+        """See `Broker`: what the agent, or the start here, has taken back of a change that was not confirmed."""
+        return self._recovered
+
+    def confirm(self) -> None:
+        """See `Broker`.
+
+        Raises:
+            BrokerUnavailable: the agent cannot be reached.
+            TunerError: it has rolled the change back, or could not note that.
+        """
+        if self._applied is None or self._ours is None:
+            raise TunerError("nothing was brought into force yet")
+        answer = self._asking.confirm(self._applied)
+        if not answer.ok:
+            raise TunerError(f"the agent at {self.link.target}: {answer.message}")
+        self._last_good = dict(self._ours[1])
 
     def restart(self) -> Applied:
         """See `Broker`.
@@ -229,11 +253,12 @@ class RemoteBroker:
         """
         ours, status = self._ours, self.status()
         if ours is not None and not status.drift and status.knobs is not None and knob_differences(ours[1], status.knobs):
-            return self._ask("/apply_knobs", dict(ours[1]))  # somebody else had the agent apply others
+            return self._ask("/apply_knobs?confirm=later", dict(ours[1]))  # somebody else had the agent apply others
         return self._ask("/reconcile", {"keep": "ours"})
 
     def stop(self) -> None:
-        """Closes the connection."""
+        """Says goodbye, so that another tuner can have the broker at once, and closes the connection."""
+        self._asking.leave()
         self.link.close()
 
     # -- how it is -----------------------------------------------------------------------------------------------------
@@ -289,85 +314,16 @@ class RemoteBroker:
     def _boot_id(self) -> str:
         return str(wire.section(self.link.state, "agent").get("boot_id", ""))
 
-    def _ask(self, path: _Path, body: Mapping[str, Value | str]) -> Applied:
-        deadline = time.monotonic() + _PATIENCE_S
-        if self._pending is not None:  # of an outage before: it is brought to its end, so that it cannot come late
-            try:
-                self._bring_about(self._pending, deadline)
-            except ApplyFailed:
-                pass  # nobody waits for it any more
-            except BrokerUnavailable:
-                if self._pending is not None:
-                    raise
-        return self._bring_about(_Change(path, body, uuid.uuid4().hex), deadline)
+    def _ask(self, path: AgentPath, body: Mapping[str, Value | str]) -> Applied:
+        change, answer = self._asking.ask(path, body)
+        done = self._result(change, answer)
+        if path == "/apply_knobs?confirm=later" or body == {"keep": "theirs"}:
+            self._applied = change.key
+        if body == {"keep": "theirs"}:  # somebody decided so
+            self._last_good = dict(done.knobs)
+        return done
 
-    def _bring_about(self, change: _Change, deadline: float) -> Applied:
-        """Says `change` until its outcome is known; the key sees to it that it is done once.
-
-        Raises:
-            ApplyFailed: it was not done, the agent says why.
-            BrokerUnavailable: not known by `deadline`; the change stays pending if it may have arrived.
-        """
-        known = self._pending is change
-        while True:
-            if not self._await_link(deadline):
-                raise self._away(change)
-            try:
-                answer = self._outcome(change) if known else None
-                if answer is None:
-                    self._pending, known = change, True
-                    headers = {"Idempotency-Key": change.key}
-                    answer = self.link.request("POST", change.path, change.body, timeout_s=self._change_s, headers=headers)
-            except Lost:
-                continue
-            except ConnectionFailed as error:
-                raise BrokerUnavailable(str(error)) from error
-            if answer.status in (409, 429) and answer.code != "key_reused":
-                self._wait_for_turn(answer, deadline)
-                known = False
-                continue
-            if answer.status == 504 or answer.data.get("state") == "under_way":  # it goes on there
-                if time.monotonic() < deadline:
-                    continue
-                raise BrokerUnavailable(f"the agent at {self.link.target}: a change has not ended yet")
-            self._pending = None
-            return self._result(change, answer)
-
-    def _await_link(self, deadline: float) -> bool:
-        """Waits until the agent can be asked; whether it can."""
-        while not self.link.await_usable(min(_POLL_S, max(0.0, deadline - time.monotonic()))):
-            given_up = self.connection.state is ConnectionState.GIVEN_UP
-            if given_up or self._hurried or time.monotonic() >= deadline:
-                return False
-        return True
-
-    def _outcome(self, change: _Change) -> Answer | None:
-        """What became of a change that was asked for before; None: it never arrived.
-
-        Raises:
-            Lost: the connection broke.
-        """
-        deadline = time.monotonic() + self._change_s
-        while True:
-            answer = self.link.request("GET", f"/changes/{change.key}", timeout_s=_ASK_S)
-            if answer.status == 404:
-                return None
-            if answer.data.get("state") != "under_way" or time.monotonic() > deadline:
-                return answer
-            time.sleep(_POLL_S)
-
-    def _wait_for_turn(self, answer: Answer, deadline: float) -> None:
-        """Another change is under way, or ours comes too soon after the one before."""
-        self._pending = None  # this one was not taken
-        try:
-            wait_s = float(answer.error.get("retry_after_s") or answer.headers.get("retry-after") or 0.1)
-        except ValueError:
-            wait_s = 1.0
-        if time.monotonic() + wait_s > deadline:
-            raise BrokerUnavailable(f"the agent at {self.link.target}: {answer.message}")
-        time.sleep(wait_s)
-
-    def _result(self, change: _Change, answer: Answer) -> Applied:
+    def _result(self, change: Change, answer: Answer) -> Applied:
         """An answer to the change itself, or what `/changes` says of it."""
         state, error = answer.data.get("state"), answer.error
         if answer.ok and state in (None, "applied"):
@@ -375,6 +331,9 @@ class RemoteBroker:
             done = wire.applied(told) if told else self._read_back(wire.section(answer.data, "knobs"))
             self._in_force(done, done.knobs)
             return done
+        if state == "rolled_back":
+            self._in_force(None, wire.section(answer.data, "knobs"))
+            raise BrokerUnavailable(f"the agent at {self.link.target} has rolled the change back: {answer.message}")
         if state == "unknown_after_crash_resolved":
             in_force = wire.section(answer.data, "knobs")
             if change.body and all(in_force.get(name) == value for name, value in change.body.items()):
@@ -432,8 +391,3 @@ class RemoteBroker:
         """A change that was made while nobody listened: what is in force, without how it went."""
         pid = self._status.pid if self._status is not None else None
         return Applied("none", dict(knobs), (), pid or 0, None, 0.0, 0.0, 0.0, 0.0, 0.0, ("read back",))
-
-    def _away(self, change: _Change) -> BrokerUnavailable:
-        connection = self.connection
-        asked = "; whether the change was made is found out as soon as it is back" if self._pending is change else ""
-        return BrokerUnavailable((connection.last_error or f"the agent at {self.link.target} cannot be reached") + asked)

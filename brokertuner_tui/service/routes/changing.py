@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi import Path as PathParameter
 from starlette.responses import JSONResponse
 
+from brokertuner_tui.errors import TunerError
 from brokertuner_tui.service import models
 from brokertuner_tui.service.bodies import json_object, knob_values, only, wrong
 from brokertuner_tui.service.changes import KEY, Done
+from brokertuner_tui.service.confirmation import CLIENT_HEADER
 from brokertuner_tui.service.context import Service, of_future
 from brokertuner_tui.service.errors import ApiError
 from brokertuner_tui.service.journal import Change, Kind
 from brokertuner_tui.service.routes.answers import answers
 
 _PATTERN = f"^{KEY.pattern}$"
+_LATER = (
+    "`later`: it counts once `POST /changes/KEY/confirm` says so; until then the agent goes back to what was good before when "
+    "it hears nothing more of whoever asked (`[service] rollback_sec`), or is started again."
+)
 _KEY = Header(
     None,
     alias="Idempotency-Key",
@@ -38,6 +44,7 @@ def router(service: Service) -> APIRouter:
     async def apply_knobs(
         request: Request,
         dry_run: bool = Query(False, description="Only check, and tell what it would do."),
+        confirm: Literal["now", "later"] = Query("now", description=_LATER),
         idempotency_key: str | None = _KEY,
     ) -> Response:
         """Brings knobs into force and verifies them; those that are not named stay as they are."""
@@ -45,11 +52,13 @@ def router(service: Service) -> APIRouter:
             service.must_allow("apply_knobs")
         wanted = knob_values(await json_object(request))
         plan = service.changes.plan(wanted)
+        refuse_traps(service.host, plan.knobs)
         would = {"how": plan.how, "changed": list(plan.changed)}
         if dry_run:
             told: dict[str, Any] = {"key": None, "applied": None, "knobs": dict(plan.knobs), "replayed": False}
             return JSONResponse({"status": "ok", "dry_run": True, "would": would, **told})
-        done = await _done(service, "apply", wanted, idempotency_key)
+        client = request.headers.get(CLIENT_HEADER, "")
+        done = await _done(service, "apply", wanted, idempotency_key, later=confirm == "later", client=client)
         applied = done.change.applied
         if applied is not None:
             would = {"how": "restart" if applied["how"] == "start" else applied["how"], "changed": list(applied["changed"])}
@@ -89,11 +98,21 @@ def router(service: Service) -> APIRouter:
             raise ApiError(404, "no_such_change", f"no change {key!r} is known here")
         return JSONResponse(_told(found))
 
+    @api.post("/changes/{key}/confirm", response_model=models.ConfirmAnswer, responses=answers(404, 409, 422, 503, 504))
+    async def confirm_change(key: str = PathParameter(pattern=_PATTERN)) -> Response:
+        """The change has proven itself: it is what the agent goes back to from now on."""
+        service.must_allow("confirm")
+        try:
+            knobs = await of_future(service.changes.confirm(key), service.change_s, "the agent is busy")
+        except TunerError as error:
+            raise ApiError(503, "not_confirmed", str(error)) from error
+        return JSONResponse({"status": "ok", "key": key, "knobs": dict(knobs)})
+
     return api
 
 
-async def _done(service: Service, kind: Kind, wanted: Any, key: str | None) -> Done:
-    future = service.changes.submit(kind, wanted, key)
+async def _done(service: Service, kind: Kind, wanted: Any, key: str | None, *, later: bool = False, client: str = "") -> Done:
+    future = service.changes.submit(kind, wanted, key, later=later, client=client)
     late = f"not verified within {service.change_s:g} s; it goes on: GET /changes" + (f"/{key} tells" if key else "/KEY tells")
     done = await of_future(future, service.change_s, late)
     error = done.change.error
@@ -103,5 +122,5 @@ async def _done(service: Service, kind: Kind, wanted: Any, key: str | None) -> D
 
 
 def _told(change: Change) -> dict[str, Any]:
-    names = ("key", "kind", "state", "at", "applied", "error")
+    names = ("key", "kind", "state", "at", "applied", "error", "confirmed")
     return {name: getattr(change, name) for name in names} | {"knobs": dict(change.knobs)}

@@ -181,8 +181,9 @@ def test_a_request_that_is_lost_is_sent_again_with_the_same_key(connect: Connect
     time.sleep(1.05)
     proxy.mode = "no requests"
     asked = Asked(broker, **CHANGE)
-    assert eventually(lambda: broker._pending is not None)
-    key = broker._pending.key if broker._pending else ""
+    asking = broker._asking
+    assert eventually(lambda: asking._pending is not None)
+    key = asking._pending.key if asking._pending else ""
     assert eventually(lambda: not broker.connection.state.usable)
     proxy.heal()
     assert asked.outcome().how == "restart"
@@ -218,7 +219,7 @@ def test_an_agent_killed_in_the_middle_of_a_change_reads_back_and_never_applies_
     slow, started = tmp_path / "slow", tmp_path / "started"
     wrapper = tmp_path / "mosquitto"
     wrapper.write_text(
-        f'#!/bin/sh\ncase "$*" in *-c*) echo x >> {started}; while [ -e {slow} ]; do sleep 0.02; done;; esac\n'
+        f'#!/bin/sh\ncase "$*" in */pretest/*) ;; *-c*) echo x >> {started}; while [ -e {slow} ]; do sleep 0.02; done;; esac\n'
         f'exec {mosquitto_2_0_21} "$@"\n'
     )
     wrapper.chmod(wrapper.stat().st_mode | stat.S_IXUSR)
