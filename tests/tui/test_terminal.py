@@ -229,6 +229,7 @@ def test_a_crash_restores_the_terminal_says_one_line_and_stops_the_session(tmp_p
     text = terminal.text()
     assert "the screen crashed: ZeroDivisionError: a bug" in text
     assert str(log) in text.replace("\r\n", "")
+    assert "crash report: " in text.replace("\r\n", "")
     assert "session ended: True asked to stop: True" in text
     assert "Traceback" not in text
     assert "do not print me" not in text
