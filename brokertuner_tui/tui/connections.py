@@ -44,6 +44,18 @@ def brief(model: Model, now: float, width: int) -> Content | None:
     return ink.fit(parts, width, "  ") if parts else None
 
 
+def beat(model: Model, now: float) -> Content | None:
+    """The heartbeat in two words; None where there is none."""
+    status = model.connections.get("heartbeat")
+    if status is None:
+        return None
+    if (ill := ailing(model)) is not None:
+        return ill
+    style = _STATES[status.state][1]
+    seen = "none" if status.last_heartbeat is None else f"{max(0.0, now - status.last_heartbeat):.0f} s"
+    return line(("beat ", QUIET), (seen, "" if status.state == "connected" else style))
+
+
 def ailing(model: Model) -> Content | None:
     """The first that has been away for longer than a restart takes; None where all are well."""
     for name, status in model.connections.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from dataclasses import replace
 
 import pytest
@@ -68,6 +70,9 @@ def test_a_line_each(model: Model) -> None:
 def test_the_brokers_pane(model: Model) -> None:
     well = with_sample(model, BEATS, SYS)
     assert "heartbeat" in broker_view(well, 70, 5).plain
+    now = with_sample(model, replace(BEATS, last_heartbeat=time.time()), SYS)
+    assert re.search(r"✓  ×\d+  beat \d s", broker_view(now, 42, 4).plain)
+    assert "○ heartbeat: attempt 4" in broker_view(with_sample(model, LOST, SYS), 60, 4).plain
     # Where there is little room, only one that has been away for longer than a restart takes is worth it.
     assert "heartbeat" not in broker_view(well, 46, 2).plain
     assert "heartbeat" not in broker_view(with_sample(model, replace(LOST, attempts=1), SYS), 46, 2).plain

@@ -56,7 +56,8 @@ def broker_view(model: Model, width: int, height: int) -> Content:
         parts.append(line(("pid ", QUIET), str(status.pid)))
     if status.started_at is not None:
         parts.append(line(("up ", QUIET), clock(time.time() - status.started_at)))
-    rows = [ink.fit(parts, width), _last_change(status, applied, width)]
+    beat = connections.beat(model, time.time()) if height < 5 else None
+    rows = [ink.fit(parts, width), _last_change(status, applied, width, beat)]
     if height >= 5 and (links := connections.brief(model, time.time(), width)) is not None:
         rows.append(links)
     if height >= 8 and applied is not None:
@@ -66,13 +67,19 @@ def broker_view(model: Model, width: int, height: int) -> Content:
     return ink.lines([*rows, *_usage(model, width, height)])
 
 
-def _last_change(status: BrokerStatus, applied: Applied | None, width: int) -> Content:
+def _last_change(status: BrokerStatus, applied: Applied | None, width: int, beat: Content | None) -> Content:
+    """`beat`, where there is one, is worth more than the version, which the top line has as well."""
     last = f"{applied.how} {milliseconds(applied.total_s * 1000)}" if applied else DASH
     restarts, version = line(("restarts ", QUIET), str(status.restarts)), version_text(status.version)
     long = [line(("last: ", QUIET), last, (" ✓ verified", QUIET)), restarts, line((f"mosquitto {version}", QUIET))]
-    if sum(part.cell_length for part in long) + 6 <= width:
+    if beat is not None:
+        long.insert(2, beat)
+    if sum(part.cell_length for part in long) + 3 * (len(long) - 1) <= width:
         return ink.fit(long, width)
-    return ink.fit([line(("last: ", QUIET), last, (" ✓", QUIET)), restarts, line((f"v{version}", QUIET))], width, "  ")
+    short = line(("last: ", QUIET), last, (" ✓", QUIET))
+    if beat is not None:
+        return ink.fit([short, line((f"×{status.restarts}", QUIET)), beat], width, "  ")
+    return ink.fit([short, restarts, line((f"v{version}", QUIET))], width, "  ")
 
 
 def _one_line(model: Model, status: BrokerStatus, applied: Applied | None, width: int) -> Content:
