@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brokertuner_tui.connection.policy import CAP_S, POLICIES, ReconnectPolicy
+from brokertuner_tui.connection.policy import CAP_S, POLICIES, PolicyName, ReconnectPolicy
 from brokertuner_tui.connection.tracker import ConnectionState, ConnectionStatus, ConnectionTracker
 
 
@@ -208,3 +208,39 @@ def test_closing_it_ourselves_is_no_loss_that_anybody_is_told_of() -> None:
 def test_policies_that_make_no_sense_are_refused(change: dict[str, float]) -> None:
     with pytest.raises(ValueError):
         dataclasses.replace(POLICIES["default"], **change)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_ten_minutes_away_cost_few_attempts(name: PolicyName) -> None:
+    """Every attempt fails at once, and chance always takes the most: once the cap is reached, one attempt in each interval."""
+    policy, clock = POLICIES[name], Clock()
+    tracker = ConnectionTracker(policy, clock=clock, wall=clock, chance=lambda: 1.0)
+    began, made = clock.now, list[float]()
+    while clock.now - began < 600 and tracker.due_in() < float("inf"):
+        clock.now += tracker.due_in()
+        tracker.attempting()
+        made.append(clock.now)
+        tracker.lost("refused")
+    at_cap = next(n for n in range(1, 100) if policy.interval_s(n) == policy.cap_s)
+    assert len(made) <= at_cap + 1 + 600 / policy.shortest_s(at_cap)
+    gaps = [after - before for before, after in zip(made[at_cap:], made[at_cap + 1 :], strict=False)]
+    assert min(gaps) >= (1 - policy.jitter) * policy.cap_s - 1e-6
+
+
+def test_hurry_forgets_a_long_wait_but_not_the_distance() -> None:
+    policy, clock = POLICIES["default"], Clock()
+    tracker = ConnectionTracker(policy, clock=clock, wall=clock, chance=lambda: 0.0)
+    for _ in range(8):
+        clock.now += tracker.due_in()
+        tracker.attempting()
+        tracker.lost("refused")
+    assert tracker.due_in() == policy.cap_s
+    tracker.hurry()
+    assert tracker.due_in() == pytest.approx(policy.base_interval_s)
+    clock.now += policy.base_interval_s
+    tracker.attempting()
+    tracker.hurry()  # nothing to hurry: one is under way
+    assert tracker.status().state is ConnectionState.CONNECTING
+    tracker.give_up("no")
+    tracker.hurry()
+    assert tracker.status().state is ConnectionState.DISCONNECTED
