@@ -9,6 +9,7 @@ from typing import Any
 
 from brokertuner_tui import __version__
 from brokertuner_tui.connection.http import AgentHttp, Answer, Lost, Untrusted
+from brokertuner_tui.connection.identity import TunerIdentity
 from brokertuner_tui.connection.policy import ReconnectPolicy
 from brokertuner_tui.connection.target import AgentTarget
 from brokertuner_tui.connection.tracker import ConnectionState, ConnectionStatus, ConnectionTracker
@@ -47,6 +48,7 @@ class AgentLink:
         self.tracker = ConnectionTracker(policy, str(target))
         self._policy = policy
         self._http = AgentHttp(target, policy.connect_timeout_s)
+        self._http.standing = TunerIdentity(policy).headers
         self._changed = threading.Condition()
         self._state: dict[str, Any] = {}
         self._beats = 0

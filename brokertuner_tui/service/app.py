@@ -16,7 +16,8 @@ from brokertuner_tui import __version__
 from brokertuner_tui.service.context import Service
 from brokertuner_tui.service.errors import ApiError
 from brokertuner_tui.service.gate import OPEN_PATHS, Gate, GateRules
-from brokertuner_tui.service.routes import changing, load, reading, session
+from brokertuner_tui.service.lease import LeaseGate
+from brokertuner_tui.service.routes import changing, load, reading, session, tuner
 
 _log = logging.getLogger(__name__)
 
@@ -66,13 +67,14 @@ def make_app(service: Service, rules: GateRules) -> FastAPI:
         openapi_url="/openapi.json",
         dependencies=[Depends(_known_query)],
     )
-    for routes in (reading, changing, session, load):
+    for routes in (reading, changing, session, load, tuner):
         app.include_router(routes.router(service))
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unforeseen)
-    app.add_middleware(Gate, rules=rules)
+    app.add_middleware(LeaseGate, lease=service.lease)
+    app.add_middleware(Gate, rules=rules)  # the last one is asked first
     app.described()  # takes a third of a second, which the first request need not wait for
     return app
 

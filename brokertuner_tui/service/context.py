@@ -16,6 +16,7 @@ from brokertuner_tui import __version__
 from brokertuner_tui.service.changes import Changes
 from brokertuner_tui.service.errors import ApiError
 from brokertuner_tui.service.hosted import Hosted
+from brokertuner_tui.service.lease import Lease
 from brokertuner_tui.service.stream import Streams
 
 T = TypeVar("T")
@@ -46,6 +47,7 @@ class Service:
     change_s: float
     """How long a request may wait for a change of the broker, or for the load's process."""
     agent: Agent = field(default_factory=Agent)
+    lease: Lease = field(default_factory=Lease)
 
     def must_allow(self, what: str) -> None:
         """Raises 403 while changes are off."""

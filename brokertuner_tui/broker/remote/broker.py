@@ -237,12 +237,15 @@ class RemoteBroker:
         more = {one.name: one for one in (*self._asked, *by_others) if one.name not in known}
         return (*status.drift, *more.values())
 
-    def accept(self) -> Applied:
+    def accept(self, *, untouched: bool = False) -> Applied:
         """See `Broker`; the agent's word counts.
 
         Raises:
             BrokerUnavailable: see `apply`.
+            TunerError: `untouched`, which an agent is not asked for.
         """
+        if untouched:
+            raise TunerError(f"the agent at {self.link.target}: whether its broker has read its config is not known here")
         return self._ask("/reconcile", {"keep": "theirs"})
 
     def reclaim(self) -> Applied:
