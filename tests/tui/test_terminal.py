@@ -1,96 +1,41 @@
-"""The real thing in a terminal: `launch` on a real Mosquitto, and all the ways it can end."""
+"""The real thing in a terminal: `launch` on a real Mosquitto, and the ways it can end (more of them: tests/faults)."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import sqlite3
 import sys
 import termios
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
+from tests.tui.launching import (
+    ALT_SCREEN,
+    MAIN_SCREEN,
+    ROOT,
+    Launch,
+    broker_of,
+    check_the_store,
+    check_the_terminal,
+    family,
+    gone,
+    launcher,
+    until_it_tunes,
+)
 from tests.tui.terminal import Terminal
-
-ROOT = Path(__file__).resolve().parents[2]
-ALT_SCREEN, MAIN_SCREEN, CURSOR = b"\x1b[?1049h", b"\x1b[?1049l", b"\x1b[?25h"
-
-Launch = Callable[..., Terminal]
 
 
 @pytest.fixture
 def launch(mosquitto: Path, tmp_path: Path) -> Launch:
     """Starts the app in a terminal, with folders of its own."""
-
-    def start(*arguments: str, columns: int = 100, rows: int = 30, **env: str) -> Terminal:
-        config = tmp_path / "brokertuner.toml"
-        # The pace of a test: short trials of a light load, no confirmation at the end.
-        config.write_text(
-            "[tuning]\nstep_interval_sec = 0.3\nsettle_sec = 0.05\n[load]\nworkload = 'light'\n"
-            "[workload.light]\npublishers = 1\nsubscribers = 2\nqos = 1\nrate = 100\nslo_ms = 50\n"
-        )
-        argv = [sys.executable, "-m", "brokertuner_tui", "launch", "--config", str(config)]
-        argv += ["--mosquitto", str(mosquitto), "--save-dir", str(tmp_path / "save"), *arguments]
-        homes = {name: str(tmp_path / name.lower()) for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME")}
-        return Terminal(argv, columns=columns, rows=rows, env={"NO_COLOR": "", **homes, **env}, cwd=str(ROOT))
-
-    return start
-
-
-def family(terminal: Terminal) -> list[psutil.Process]:
-    """The app's children: broker, load and reaper."""
-    return psutil.Process(terminal.pid).children(recursive=True)
-
-
-def broker_of(terminal: Terminal) -> int:
-    """The broker's PID."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        for child in family(terminal):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                # Not by its name: a private copy may be run by the loader of its own libraries.
-                if any(word.endswith("mosquitto.conf") for word in child.cmdline()):
-                    return child.pid
-        terminal.read(0.005)  # nobody else reads: with the terminal's buffer full, the app would wait for us
-    raise AssertionError(f"no broker among {family(terminal)}; the screen ends with:\n{terminal.text()[-3000:]}")
-
-
-def gone(processes: list[psutil.Process]) -> bool:
-    """Whether all of them end soon."""
-    _, alive = psutil.wait_procs(processes, timeout=15)
-    return not alive
-
-
-def check_the_terminal(terminal: Terminal, before: list[object]) -> None:
-    """The main screen, the cursor and the line discipline are back."""
-    assert terminal.output.rindex(MAIN_SCREEN) > terminal.output.rindex(ALT_SCREEN)
-    assert terminal.output.rindex(CURSOR) > terminal.output.rindex(b"\x1b[?25l")
-    assert b"\x1b[?1000l" in terminal.output[terminal.output.rindex(ALT_SCREEN) :], "mouse reports are off"
-    assert termios.tcgetattr(terminal.master)[3] == before[3]
-
-
-def check_the_store(folder: Path) -> None:
-    """Whole, and the run is not left open."""
-    with sqlite3.connect(folder / "store.db") as store:
-        assert store.execute("pragma integrity_check").fetchone() == ("ok",)
-        states = [row[0] for row in store.execute("select state from runs")]
-    assert states == ["cancelled"]
-
-
-def until_it_tunes(terminal: Terminal) -> None:
-    """Waits until a trial has been measured."""
-    terminal.wait_for("trial 2", 90)
+    return launcher(mosquitto, tmp_path)
 
 
 @pytest.mark.parametrize(
     ("end", "code"),
-    [("q", 0), ("\x03", 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143), (signal.SIGINT, 130)],
-    ids=["q", "ctrl-c", "SIGTERM", "SIGHUP", "SIGINT"],
+    [("\x03", 130), (signal.SIGHUP, 143), (signal.SIGINT, 130)],
+    ids=["ctrl-c", "SIGHUP", "SIGINT"],
 )
 def test_every_end_restores_the_terminal_and_leaves_nothing_running(
     launch: Launch, tmp_path: Path, end: str | signal.Signals, code: int
@@ -104,46 +49,11 @@ def test_every_end_restores_the_terminal_and_leaves_nothing_running(
             terminal.signal(end)
         else:
             terminal.send(end)
-            if end == "q":
-                terminal.wait_for("Stop tuning and quit?")
-                terminal.send("y")
         assert terminal.wait(40) == code
         assert gone(children)
         check_the_terminal(terminal, before)
         check_the_store(tmp_path / "save")
         assert "cancelled" in terminal.text()[-2000:]
-
-
-def test_a_closed_terminal_ends_everything(launch: Launch, tmp_path: Path) -> None:
-    with launch() as terminal:
-        until_it_tunes(terminal)
-        children = family(terminal)
-        terminal.hang_up()
-        assert terminal.wait(60) is not None
-        assert gone(children)
-        check_the_store(tmp_path / "save")
-
-
-def test_a_closed_terminal_without_a_signal_is_noticed(launch: Launch, tmp_path: Path) -> None:
-    """As after `nohup`, or with a shell in between that keeps the signal."""
-    with launch() as terminal:
-        until_it_tunes(terminal)
-        children = family(terminal)
-        psutil.Process(terminal.pid).suspend()
-        terminal.hang_up()  # the kernel's SIGHUP waits while it is stopped ...
-        time.sleep(0.1)
-        psutil.Process(terminal.pid).resume()
-        assert terminal.wait(60) is not None
-        assert gone(children)
-
-
-def test_killed_outright_the_children_end_all_the_same(launch: Launch) -> None:
-    with launch() as terminal:
-        until_it_tunes(terminal)
-        children = family(terminal)
-        terminal.signal(signal.SIGKILL)
-        assert terminal.wait(10) == -signal.SIGKILL
-        assert gone(children)
 
 
 def test_leaving_while_it_still_starts(launch: Launch) -> None:
@@ -178,23 +88,6 @@ def test_a_theme_that_does_not_exist_is_told_on_the_screen(launch: Launch) -> No
         terminal.wait_for("none-such", 60)
         terminal.send("\x03")
         assert terminal.wait(60) == 130
-
-
-def test_without_a_terminal_it_points_to_train(mosquitto: Path) -> None:
-    import subprocess
-
-    done = subprocess.run(
-        [sys.executable, "-m", "brokertuner_tui", "launch", "--mosquitto", str(mosquitto)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd=ROOT,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert "brokertuner-tui train" in done.stderr
-    assert done.stdout == ""
 
 
 CRASH = """
