@@ -21,7 +21,8 @@ class KeyCommand:
     short: str
     """In the footer of a narrow terminal."""
     help: str
-    footer: Literal["always", "wide", "never"] = "always"
+    footer: Literal["always", "wide", "asked", "never"] = "always"
+    """`asked`: first of all, while something waits for an answer."""
 
     @property
     def action(self) -> str:
@@ -38,6 +39,14 @@ COMMANDS: tuple[KeyCommand, ...] = (
     KeyCommand("restart-load", "w", "Restart load", "Load", "End the load's process and start it again."),
     KeyCommand("best", "b", "Apply best", "Best", "Bring the best setting so far into force, and pause."),
     KeyCommand("defaults", "d", "Defaults", "Dflt", "Bring the broker's own defaults into force, and pause."),
+    KeyCommand(
+        "answer",
+        "a",
+        "Answer",
+        "Answer",
+        "Answer what waits for you: a proposal, or a broker that somebody else has changed.",
+        footer="asked",
+    ),
     KeyCommand("help", "question_mark", "Help", "Help", "This help."),
     KeyCommand("leave", "q", "Quit", "Quit", "Stop tuning, leave the broker as it was asked for, and quit."),
     KeyCommand("zoom", "z", "Zoom", "Zoom", "Give the pane with the focus the whole screen, or put it back.", footer="wide"),

@@ -6,6 +6,7 @@ the modules that define them are imported.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
@@ -199,6 +200,15 @@ class Model:
         return self.state == "paused" and confirmed is not None and last is not None and confirmed.at >= last.at
 
     @property
+    def question(self) -> str:
+        """What waits for a person's word, in a few words; empty where nothing does."""
+        if self.ended:
+            return ""
+        if self.drift is not None:
+            return "the broker was changed by somebody else"
+        return "a proposal waits" if self.proposal is not None and self.state == "paused" else ""
+
+    @property
     def broker_down(self) -> str:
         """Why the broker is down; empty while it is up, or not up yet, or ended on purpose."""
         if self.ended or self.state == "stopping":
@@ -216,3 +226,10 @@ def asked_for(model: Model, knob: str, value: Value) -> Model:
 def leave(model: Model, why: str) -> Model:
     """The screen is about to close."""
     return replace(model, leaving=why)
+
+
+def restarts_text(event: events.RestartsLeft) -> str:
+    """`no restarts until 18:00`, `2 restarts left this hour`; empty where there is no limit."""
+    if event.until is not None:
+        return f"no restarts until {time.strftime('%H:%M', time.localtime(event.until))}"
+    return "" if event.left is None else f"{event.left} restart{'s' * (event.left != 1)} left this hour"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ from brokertuner_tui.connection.tracker import ConnectionState
 from brokertuner_tui.env.outcome import Verdict
 from brokertuner_tui.knobs.catalogue import Value
 from brokertuner_tui.tui.format import compact, goodput, knob_value, milliseconds, per_second, percent, plural
-from brokertuner_tui.tui.model import LogLine, Model, Tone
+from brokertuner_tui.tui.model import LogLine, Model, Tone, restarts_text
 from brokertuner_tui.tuning import events
 from brokertuner_tui.tuning.events import Event, State, TrialFinished, TrialKind
 
@@ -246,13 +245,6 @@ def _judged(event: events.Judged, model: Model) -> LogLine:
     why = f": {'; '.join(event.reasons)}" if event.reasons else ""
     back = "; the last known good is put back" if event.rolled_back else ""
     return LogLine(event.at, glyph, tone, f"trial {event.trial} {word}{row}{why}{back}", trial=event.trial)  # type: ignore[arg-type]
-
-
-def restarts_text(event: events.RestartsLeft) -> str:
-    """`no restarts until 18:00`, `2 restarts left this hour`; empty where there is no limit."""
-    if event.until is not None:
-        return f"no restarts until {time.strftime('%H:%M', time.localtime(event.until))}"
-    return "" if event.left is None else f"{plural(event.left, 'restart')} left this hour"
 
 
 def _restarts(event: events.RestartsLeft, model: Model) -> LogLine | None:

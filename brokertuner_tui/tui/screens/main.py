@@ -167,6 +167,23 @@ class MainScreen(Screen[None]):
         clients = self.model.sample.load.connected if self.model.sample else 0
         self.app.push_screen(EditKnob(name, self.model, clients), take)
 
+    def action_answer(self) -> None:
+        """a."""
+        from brokertuner_tui.tui.screens.answer import Word, question_for
+
+        question = question_for(self.model) if self.model.question else None
+        if question is None:
+            self.notify("Nothing waits for an answer.", timeout=3)
+            return
+
+        def take(word: Word | None) -> None:
+            if word in ("ours", "theirs"):
+                self._send(commands.Reconcile(word))
+            elif word is not None:
+                self._send(commands.ApplyProposal() if word == "apply" else commands.SkipProposal())
+
+        self.app.push_screen(question, take)
+
     def action_restart_broker(self) -> None:
         """R."""
         if not self._is_there("restart it"):

@@ -34,7 +34,8 @@ class Entry:
 
 def key_line(model: Model, knob: str | None, keys: Mapping[str, str], width: int) -> tuple[Content, list[Entry]]:
     """The footer's line, and where each key is; `keys` gives for each command the key that is shown."""
-    shown = [command for command in COMMANDS if command.footer == "always" and command.id in keys]
+    asked = [command for command in COMMANDS if command.footer == "asked" and command.id in keys and model.question]
+    shown = asked + [command for command in COMMANDS if command.footer == "always" and command.id in keys]
     more = [command for command in COMMANDS if command.footer == "wide" and command.id in keys]
     narrowest = sum(len(keys[command.id]) + 2 + len(label_for(command, model, knob, short=True)) for command in shown)
     while narrowest > width and len(shown) > 2:
@@ -80,7 +81,7 @@ class KeyBar(Widget):
 
     def show(self, model: Model, knob: str | None) -> None:
         """Takes a new model and the knob under the cursor."""
-        shown = (model.state == "paused", knob in model.pinned if knob else False)
+        shown = (model.state == "paused", knob in model.pinned if knob else False, bool(model.question))
         self._model, self._knob = model, knob
         if shown != self._shown:
             self._shown = shown

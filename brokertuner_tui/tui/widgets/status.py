@@ -10,7 +10,7 @@ from textual.widget import Widget
 from brokertuner_tui.tui import ink
 from brokertuner_tui.tui.format import clock, plural, version_text
 from brokertuner_tui.tui.ink import BEST, BOLD, QUIET, WORSE, line
-from brokertuner_tui.tui.model import Model
+from brokertuner_tui.tui.model import Model, restarts_text
 
 _BADGES = {
     "starting": "▶ STARTING",
@@ -98,6 +98,8 @@ def _doing(model: Model, now: float, width: int) -> list[Content]:
 
 
 def _paused(model: Model, width: int) -> Content:
+    if model.question:
+        return line((model.question, BOLD), "   a answers" if width >= 60 else "")
     if width < 110:
         return line("nothing changes")
     why = model.reason if "done" in model.reason else "nothing changes on the broker"
@@ -126,7 +128,13 @@ def _context(model: Model, now: float, filled: bool) -> list[Content]:
         parts.append(line((kind, quiet)))
         if model.pinned:
             parts.append(line((f"■ {plural(len(model.pinned), 'knob')} pinned", quiet)))
-        parts.append(line((f"{run.mode}, {run.preset}", quiet)))
+        mode = "read-only" if run.read_only else run.mode
+        parts.append(line((f"{mode}, {run.preset}", quiet)))
+        if model.restarts is not None and (words := restarts_text(model.restarts)):
+            parts.append(line((f"↻ {words}", quiet)))
+        if model.judged is not None and model.judged.verdict != "pass":
+            word = "SLO broken" if model.judged.verdict == "fail" else "SLO not known"
+            parts.append(line((f"! {word}", "" if filled else WORSE)))
     profile = model.profile
     if profile is not None:
         parts.append(line(("SLO ", quiet), f"{profile.slo_ms:g} ms"))
