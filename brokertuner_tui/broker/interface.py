@@ -91,6 +91,11 @@ class BrokerUnavailable(ConnectionFailed):
     still be, or not; `status` says so once it can be asked again.
     """
 
+    def __init__(self, message: str, *, passes: bool | None = None) -> None:
+        super().__init__(message)
+        if passes is not None:
+            self.passes = passes
+
 
 class BrokerStopped(BrokerUnavailable):
     """Somebody stopped the broker on purpose: it is not started against their will."""
@@ -203,10 +208,13 @@ class Broker(Protocol):
             ask: make a connection, too, and compare the limits that MQTT 5 names (not while a window is measured).
         """
 
-    def accept(self) -> Applied:
+    def accept(self, *, untouched: bool = False) -> Applied:
         """Goes on with the config that is there now: nothing is written; it is in force, and verified, when this returns.
 
         A broker that has not read it yet reloads it (one of our own is restarted where that needs it).
+
+        Args:
+            untouched: only where it has been read by now, for certain.
 
         Raises:
             ApplyFailed: it does not run with that.

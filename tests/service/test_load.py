@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
 from brokertuner_tui.workload.profile import Profile
 from brokertuner_tui.workload.window import Window
-from tests.service.agents import until
+from tests.service.agents import SlowMosquitto, until
 from tests.service.conftest import Looking, Serve
 
 SMALL = Profile("small", publishers=2, subscribers=2, topics=2, qos=1, rate=300.0).as_dict()
@@ -74,8 +75,9 @@ def test_a_profile_that_cannot_be_made(looking: Looking, body: object, field: st
     assert looking.client.get("/load").data["pid"] is None
 
 
-def test_a_load_that_is_killed_and_one_that_cannot_connect(serve: Serve) -> None:
-    client = serve()
+def test_a_load_that_is_killed_and_one_that_cannot_connect(serve: Serve, mosquitto: Path, tmp_path: Path) -> None:
+    slow = SlowMosquitto(tmp_path, mosquitto)
+    client = serve(mosquitto=slow.program)
     client.post("/load", {"profile": SMALL})
     client.post("/load/ready", {"deadline_s": 20})
     os.kill(client.get("/load").data["pid"], signal.SIGKILL)
@@ -84,9 +86,12 @@ def test_a_load_that_is_killed_and_one_that_cannot_connect(serve: Serve) -> None
     assert (dead.status, dead.error["code"]) == (503, "load")
     assert client.post("/restart_workload").status == 200
     assert client.post("/load/ready", {"deadline_s": 20}).status == 200
+    slow.hold()  # else it would be back at once
     os.kill(client.get("/state").data["broker"]["pid"], signal.SIGKILL)
     until(lambda: client.get("/load").data["connected"] == 0)
     late = client.post("/load/ready", {"deadline_s": 0.3})
     assert (late.status, late.error["code"]) == (504, "not_ready")
+    slow.release()
+    assert client.post("/load/ready", {"deadline_s": 20}).status == 200
     for wrong in (0, -1, "1", True, 601, None):
         assert client.post("/load/ready", {"deadline_s": wrong}).error["field"] == "deadline_s"

@@ -60,7 +60,13 @@ class Bench:
 
     def settings(self, mosquitto: Path | None = None, generator: str = "builtin", **tuning: Any) -> Settings:
         """Short windows; anything of `[tuning]` by name."""
-        quick = {"total_timesteps": 4, "step_interval_sec": 0.2, "settle_sec": 0.05, "confirm_windows": 2}
+        quick = {
+            "total_timesteps": 4,
+            "step_interval_sec": 0.2,
+            "settle_sec": 0.05,
+            "confirm_windows": 2,
+            "start_wait_sec": 0.2,
+        }
         return Settings(
             broker=BrokerSettings(mosquitto=mosquitto or self._mosquitto),
             load=LoadSettings.model_validate({"generator": generator, "workload": "small", "ready_sec": 5.0}),

@@ -70,7 +70,7 @@ class Asking:
             except Lost:
                 continue
             except ConnectionFailed as error:
-                raise BrokerUnavailable(str(error)) from error
+                raise BrokerUnavailable(str(error), passes=error.passes) from error
 
     def ask(self, path: Path, body: Mapping[str, Value | str]) -> tuple[Change, Answer]:
         """Has a change made; gives it with its answer.
@@ -106,7 +106,7 @@ class Asking:
             except Lost:
                 continue
             except ConnectionFailed as error:
-                raise BrokerUnavailable(str(error)) from error
+                raise BrokerUnavailable(str(error), passes=error.passes) from error
             self._refuse_if_leased(answer)
             if answer.status in (409, 429) and answer.code != "key_reused":
                 self._wait_for_turn(answer, deadline)
