@@ -196,11 +196,15 @@ class ReloadWatch:
         self._ours = self.theirs = 0
         self._inode, self._offset = 0, 0
         self._rotated_at = self._looked_at = float("-inf")
+        self.read_until = 0.0
+        """What was changed before this moment (time.time()) was read by a reload of somebody else's; 0: there was none."""
+        self._last_look = time.time()
         self.settle()
 
     def settle(self) -> None:
         """What was said until now is of no interest."""
         self._ours = self.theirs = 0
+        self.read_until = 0.0
         if isinstance(self._log, FileLog):
             told = _stat(self._log.path)
             self._inode, self._offset = (told.st_ino, told.st_size) if told else (0, 0)
@@ -223,8 +227,13 @@ class ReloadWatch:
     def look(self) -> None:
         """Reads on. A log that takes a command to read is read every few seconds."""
         count = self._in_file(self._log) if isinstance(self._log, FileLog) else self._by_command()
+        if count is None:
+            return
+        before, self._last_look = self._last_look, time.time()
         ours = min(count, self._ours)
         self._ours -= ours
+        if count > ours:
+            self.read_until = before  # it came after the look before this one
         if time.monotonic() - self._rotated_at > _ROTATED_S:
             self.theirs += count - ours
 
@@ -247,9 +256,10 @@ class ReloadWatch:
         self._offset += len(whole)
         return len(_RELOADED.findall(whole))
 
-    def _by_command(self) -> int:
+    def _by_command(self) -> int | None:
+        """None: not now."""
         if self._log is None or time.monotonic() - self._looked_at < self._every_s:
-            return 0
+            return None
         self._looked_at = time.monotonic()
         since, self._offset = self._offset, self._log.end()
         if self._offset < since:
@@ -286,6 +296,13 @@ class DriftWatch:
         """It is as it shall be, with what `config` has seen."""
         self.config, self.asked = config, ()
         self.reloads.settle()
+
+    def has_read(self) -> bool:
+        """Whether the broker was reloaded, by somebody else, after all of its config was changed."""
+        try:
+            return all(path.stat().st_mtime < self.reloads.read_until for path in self.config.paths())
+        except OSError:
+            return False
 
     def may_write(self) -> tuple[Difference, ...]:
         """Empty: the knob file is what we left there, by its bytes."""

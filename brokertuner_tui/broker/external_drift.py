@@ -38,7 +38,7 @@ class BrokerDrift(BrokerChange):
             self._set(drift=found)
         return found
 
-    def accept(self) -> Applied:
+    def accept(self, *, untouched: bool = False) -> Applied:
         """See `Broker`: it is reloaded where that is all that its config takes to come into force; never restarted.
 
         Raises:
@@ -56,8 +56,10 @@ class BrokerDrift(BrokerChange):
         self._adopt(look)
         new = self._process.identity if self._process else None
         how: How = "none"
-        if not (new is not None and new != old and _is_younger(new, config.paths())):
-            how = self._how_to_read(before, theirs, watch.config)
+        if new is None or not _is_younger(new, config.paths()):
+            how = self._how_to_read(before, theirs, watch)
+        if untouched and how != "none":
+            raise TunerError(f"{self.program} has not read its config again yet")
         applied = self._settle_drift(how, theirs, changed(before, theirs), config, write=False)
         return replace(applied, old_pid=old.pid if old else None)
 
@@ -107,14 +109,14 @@ class BrokerDrift(BrokerChange):
         self._set(drift=())
         return applied
 
-    def _how_to_read(self, before: KnobValues, theirs: KnobValues, config: ConfigWatch) -> How:
+    def _how_to_read(self, before: KnobValues, theirs: KnobValues, watch: DriftWatch) -> How:
         """What it takes until the running process has `theirs`, of which it may have read some.
 
         Raises:
             TunerError: a restart, which is not ours to make, or nobody could see it.
         """
         names = changed(before, theirs)
-        if not names or not config.files():
+        if not names or not watch.config.files():
             return "none"
         if needs_restart(before, theirs):
             which = ", ".join(name for name in names if needs_restart(before, {**before, name: theirs[name]}))
@@ -126,7 +128,7 @@ class BrokerDrift(BrokerChange):
             raise TunerError(
                 f"whether the broker has read its config again cannot be told: restart {self.program}, or keep ours"
             )
-        return "reload"
+        return "none" if watch.has_read() else "reload"
 
     def _other_process(self) -> Difference | None:
         """Somebody's restart, or end, of the process that was verified last."""

@@ -162,7 +162,7 @@ class ManagedBroker(ManagedChange):
             self._status = replace(self._status, drift=found)
         return found
 
-    def accept(self) -> Applied:
+    def accept(self, *, untouched: bool = False) -> Applied:
         """See `Broker`: it reloads, or is restarted, where that is what its config takes to come into force.
 
         Raises:
@@ -175,6 +175,10 @@ class ManagedBroker(ManagedChange):
         how: How = "reload" if watch.config.files() else "none"  # a reload also for what the files hold beside the knobs
         if not self.alive() or self._status.knobs is None or watch.asked or needs_restart(before, theirs):
             how = "restart"
+        elif how == "reload" and watch.has_read():
+            how = "none"
+        if untouched and how != "none":
+            raise TunerError("the broker has not read its config again yet")
         return self._settle_drift(how, theirs, changed(before, theirs), config, write=False)
 
     def reclaim(self) -> Applied:

@@ -192,6 +192,10 @@ class Testbed:
         with self.heartbeat.expect_restart():
             return self.broker.reclaim() if keep == "ours" else self.broker.accept()
 
+    def accept_as_read(self) -> Applied:
+        """`Broker.accept`, where that touches nothing."""
+        return self.broker.accept(untouched=True)
+
     def restart_broker(self) -> Applied:
         """Restarts the broker with the knobs in force, or brings back one that has died.
 

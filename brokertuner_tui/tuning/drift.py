@@ -34,6 +34,7 @@ class DriftCheck:
         self._looked_at = self._asked_at = float("-inf")
         self.differences: tuple[Difference, ...] = ()
         """Found last, and told."""
+        self._fresh = False
 
     def look(self, *, ask: bool = False, now: bool = False) -> bool:
         """Whether it was changed; what is new is told.
@@ -49,8 +50,13 @@ class DriftCheck:
         self._looked_at = at
         if asks:
             self._asked_at = at
-        found = self._broker.drift(ask=asks)
+        found, self._fresh = self._broker.drift(ask=asks), True
         if found != self.differences:
             self.differences = found
             self._tell(events.Drifted(time.time(), found))
         return bool(found)
+
+    def is_news(self) -> bool:
+        """Whether there was a look since this was asked last."""
+        fresh, self._fresh = self._fresh, False
+        return fresh

@@ -9,6 +9,7 @@ from typing import Literal
 from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerUnavailable
 from brokertuner_tui.broker.keeper import BrokerKeeper, Hands
 from brokertuner_tui.env.testbed import Testbed
+from brokertuner_tui.errors import TunerError
 from brokertuner_tui.knobs.catalogue import KnobValues
 from brokertuner_tui.process.backoff import Care
 from brokertuner_tui.tuning import events
@@ -97,6 +98,15 @@ class Operations:
             TunerError: that could not be noted.
         """
         self.testbed.broker.confirm()
+
+    def accept_proposal(self) -> bool:
+        """A person has applied by hand what was proposed: whether it is in force by now, and verified; touches nothing."""
+        try:
+            applied = self.testbed.accept_as_read()
+        except TunerError:
+            return False
+        self._changed(applied, "the proposal, applied by hand")
+        return True
 
     def restart_broker(self, why: str) -> Applied:
         """Restarts the broker with the knobs in force; one that was given up gets its chance again.

@@ -65,6 +65,10 @@ class Proposals:
         self.waiting, self._applied = None, choice
         return applied
 
+    def applied_by_hand(self) -> None:
+        """A person has brought it into force without us; the next trial measures it."""
+        self.waiting, self._applied = None, self._asked()
+
     def skip(self) -> None:
         """It is not made again.
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+from brokertuner_tui.broker.drift import is_proposal
 from brokertuner_tui.broker.interface import Applied, ApplyFailed, told
 from brokertuner_tui.config.settings import TuningSettings
 from brokertuner_tui.connection.tracker import ConnectionState, Linked
@@ -207,6 +208,8 @@ class Run:
 
     def _stand_back(self) -> None:
         """The broker's config was changed behind our back: nothing is done until the operator says what counts."""
+        if self._proposal_was_applied():
+            return
         if self._state is not State.PAUSED:
             self._stands_back = True
             self._enter(State.PAUSED, told(self._drift.differences))
@@ -214,6 +217,20 @@ class Run:
             self._waiting.append(self._inbox.get(timeout=_IDLE_S))
         except queue.Empty:
             self._operations.follow_schedule()
+
+    def _proposal_was_applied(self) -> bool:
+        """Whether a person has done by hand just what was proposed, and the broker has read it: that is an answer, too."""
+        waiting, ours = self._proposals.waiting, self._operations.in_force
+        if waiting is None or ours is None or not self._drift.is_news():
+            return False
+        if not is_proposal(self._drift.differences, ours, waiting.knobs) or not self._operations.accept_proposal():
+            return False
+        self._proposals.applied_by_hand()
+        self._drift.look(now=True)
+        self._stands_back = False
+        self._notice("the proposal was applied by hand", "info")
+        self._resume()
+        return True
 
     def _go_on(self, why: str) -> None:
         """The drift is settled: back to work, if that is what was left for it."""

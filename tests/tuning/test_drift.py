@@ -15,12 +15,14 @@ from brokertuner_tui.broker.interface import Applied
 from brokertuner_tui.config.settings import BrokerSettings, CommandSettings, Settings
 from brokertuner_tui.env.outcome import PhaseName, Verdict
 from brokertuner_tui.errors import ExitCode, TunerError
+from brokertuner_tui.knobs.conf import render
 from brokertuner_tui.tuning.commands import Reconcile, Resume, Step, Stop
 from brokertuner_tui.tuning.events import (
     BrokerChanged,
     Drifted,
     Notice,
     PhaseChanged,
+    Proposed,
     RunFinished,
     RunStarted,
     State,
@@ -150,3 +152,22 @@ def test_a_run_never_takes_its_own_changes_for_somebody_elses(unit: FakeUnit, be
     ended = reader.wait_for(RunFinished)
     assert ended.state is State.COMPLETED
     assert reader.of(Drifted) == []
+
+
+def test_a_proposal_that_a_person_applied_by_hand_is_measured(unit: FakeUnit, bench: Bench) -> None:
+    session, reader = bench.start(settings_for(unit, bench, mode="recommend", total_timesteps=50), keep_open=True)
+    proposed = reader.wait_for(Proposed)
+    reader.wait_for(StateChanged, lambda event: event.state is State.PAUSED)
+    unit.knob_file.write_text(render(proposed.knobs))
+    reader.wait_for(Drifted)
+    unit.stop()
+    unit.start()
+    applied = reader.wait_for(BrokerChanged, lambda event: "applied by hand" in event.why)
+    assert (applied.applied.how, applied.applied.pid) == ("none", unit.pid)
+    assert reader.wait_for(Drifted).differences == ()
+    measured = reader.wait_for(TrialFinished)
+    assert measured.outcome.knobs == proposed.knobs
+    assert measured.outcome.verdict is Verdict.OK
+    assert unit.knob_file.read_text() == render(proposed.knobs), "nobody else has written it"
+    session.send(Stop(leave="current"))
+    reader.wait_for(RunFinished)
