@@ -351,6 +351,9 @@ class RemoteBroker:
             restored = wire.applied(wire.section(error, "restored")) if error.get("restored") else None
             self._in_force(restored, restored.knobs if restored else None)
             raise ApplyFailed(answer.message, log=str(error.get("log") or ""), restored=restored)
+        if error.get("code") == "trap":  # legal, and refused before anything was touched
+            in_force = self.status().knobs
+            raise ApplyFailed(answer.message, restored=self._read_back(in_force) if in_force else None)
         if answer.status in (403, 422):
             raise UsageError(f"the agent at {self.link.target}: {answer.message}")
         raise BrokerUnavailable(f"the agent at {self.link.target}: {answer.message}")
