@@ -122,7 +122,8 @@ def test_an_edit_is_shown_knob_by_knob_and_never_written_over(managed: ManagedBr
     assert by_name(found)["message_size_limit"] == ("5000", "60")
     assert by_name(found).keys() == {"message_size_limit", str(path)}
     assert managed.status().drift == found
-    for change in (lambda: managed.apply(managed.baseline), managed.restart):
+    changes: tuple[Callable[[], object], ...] = (lambda: managed.apply(managed.baseline), managed.restart)
+    for change in changes:
         with pytest.raises(BrokerDrifted, match=r"message_size_limit: 5000 -> 60.*nothing was written") as raised:
             change()
         assert raised.value.differences == found
