@@ -43,4 +43,23 @@ Pins = Annotated[
     list[str] | None,
     typer.Option("--pin", metavar="KNOB=VALUE", help="A knob that the agent must leave at VALUE; may be given again."),
 ]
+Mode = Annotated[
+    str | None,
+    typer.Option(
+        "--mode",
+        metavar="recommend|guarded|autonomous",
+        help="A person applies what is proposed; the agent does, and asks when it cannot tell; the agent alone.",
+    ),
+]
+ReadOnly = Annotated[bool | None, typer.Option("--read-only", help="Measure only: nothing of the broker is ever changed.")]
+Exploration = Annotated[
+    float | None,
+    typer.Option("--exploration", metavar="0..1", help="0: only what is believed to be best; 0.5: as ever; 1: twice that."),
+]
+Safety = Annotated[
+    float | None, typer.Option("--safety", metavar="0..1", help="No knob goes further than 1 - SAFETY of its range at once.")
+]
+RestartsPerHour = Annotated[
+    int | None, typer.Option("--restarts-per-hour", metavar="N", help="How often the agent may restart the broker.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable, on stdout.")]

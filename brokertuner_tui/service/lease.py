@@ -1,8 +1,8 @@
 """One tuner for one broker: whoever changed it last has it, as long as it is heard of.
 
 Every request of a tuner says who it is (`TUNER_HEADER`); heartbeats keep its lease. Another tuner's change is refused, naming
-first, until that one says goodbye or has been silent for too long. Requests of others (curl, a dashboard) carry no such
-name and are not concerned: that is an operator at work, and the tuner is told of it as of any drift.
+the first, until that one says goodbye or has been silent for too long. Others (curl, a dashboard) carry no such name: they are
+an operator at work, and the tuner is told of it as of any drift.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from brokertuner_tui import __version__
+from brokertuner_tui.process import registry
 from brokertuner_tui.service.hosted import Hosted
 from brokertuner_tui.telemetry.sample import Sample
 
@@ -27,6 +28,7 @@ class _Reading(Collector):
         yield from self._broker()
         yield from self._telemetry()
         yield from self._load()
+        yield _gauge("orphan_processes", "Children on this machine whose tuner is gone.", len(registry.orphans()))
 
     def _broker(self) -> Iterable[Metric]:
         status = self._host.status()

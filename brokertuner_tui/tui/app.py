@@ -277,8 +277,11 @@ class TunerApp(App[int]):
         self._close_messages_no_wait()
 
 
-def run_app(loaded: Loaded, workload: Workload, save_dir: Path) -> int:
+def run_app(loaded: Loaded, workload: Workload, save_dir: Path, *, resume: str | None = None) -> int:
     """Tunes with the screen up, until the operator leaves; gives the exit code.
+
+    Args:
+        resume: the run that goes on; None: a new one.
 
     Raises:
         UsageError: there is no terminal.
@@ -301,6 +304,6 @@ def run_app(loaded: Loaded, workload: Workload, save_dir: Path) -> int:
         with quick_switches():
             from brokertuner_tui.tuning.session import TuningSession
 
-            return TuningSession(loaded.settings, workload, save_dir, keep_open=True)
+            return TuningSession(loaded.settings, workload, save_dir, keep_open=True, resume=resume)
 
     return run(TunerApp(make_session, options))

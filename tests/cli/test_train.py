@@ -125,7 +125,7 @@ def test_a_signal_ends_the_run_in_good_order(home: Path, mosquitto: Path) -> Non
         second = run(home, *words)
         assert second.returncode == 1
         assert f"another session (process {program.process.pid} since " in second.stderr
-        assert f", run {program.lines[0]['run']}) is writing to" in second.stderr
+        assert f", run {next(line['run'] for line in program.lines if 'run' in line)}) is writing to" in second.stderr
         error, summary = lines_of(second.stdout)[-2:]
         assert (error["event"], summary["state"], summary["trials"]) == ("error", "failed", 0)
         program.signal(signal.SIGHUP)

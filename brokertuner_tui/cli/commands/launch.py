@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from typing import Annotated
 
 import typer
 
@@ -12,9 +13,14 @@ from brokertuner_tui.cli.options import (
     Broker,
     ConfigFile,
     Device,
+    Exploration,
+    Mode,
     Mosquitto,
     Pins,
     Preset,
+    ReadOnly,
+    RestartsPerHour,
+    Safety,
     SaveDir,
     Seed,
     WorkloadFile,
@@ -28,12 +34,20 @@ def launch(
     workload_file: WorkloadFile = None,
     preset: Preset = None,
     pin: Pins = None,
+    mode: Mode = None,
+    read_only: ReadOnly = None,
+    exploration: Exploration = None,
+    safety: Safety = None,
+    restarts_per_hour: RestartsPerHour = None,
     save_dir: SaveDir = None,
     broker: Broker = None,
     mosquitto: Mosquitto = None,
     config: ConfigFile = None,
     seed: Seed = None,
     device: Device = None,
+    resume: Annotated[
+        str | None, typer.Option("--resume", metavar="RUN", help="Go on with a run (id or `last`), with its settings and load.")
+    ] = None,
 ) -> None:
     """Open the terminal app.
 
@@ -44,18 +58,44 @@ def launch(
     # Until the first frame nothing that is imported is garbage; looking for some costs a tenth of the start. The app ends it.
     gc.disable()
     from brokertuner_tui.cli import settings
-    from brokertuner_tui.config.workloads import get_workload
 
-    loaded = settings.load(
-        config=config,
-        save_dir=save_dir,
-        mosquitto=mosquitto,
-        workload_file=workload_file,
-        seed=seed,
-        broker=broker,
-        more={"load.workload": workload, "tuning.preset": preset, "tuning.pin": pin, "agent.device": device},
-    )
-    chosen = get_workload(loaded, loaded.settings.load.workload)
+    more: dict[str, object] = {
+        "load.workload": workload,
+        "tuning.preset": preset,
+        "tuning.pin": pin,
+        "tuning.mode": mode,
+        "tuning.read_only": read_only,
+        "tuning.exploration": exploration,
+        "tuning.safety": safety,
+        "tuning.restarts_per_hour": restarts_per_hour,
+        "agent.device": device,
+    }
+    if resume is not None:
+        from brokertuner_tui.cli.runs_resume import resumed
+
+        its_own = {
+            "--workload": workload,
+            "--workload-file": workload_file,
+            "--preset": preset,
+            "--seed": seed,
+            "--broker": broker,
+        }
+        if typed := [name for name, value in its_own.items() if value is not None]:
+            raise UsageError(f"{typed[0]}: a run that is resumed has its own")
+        loaded, chosen, resume = resumed(resume, save_dir=save_dir, config=config, more=more, mosquitto=mosquitto)
+    else:
+        from brokertuner_tui.config.workloads import get_workload
+
+        loaded = settings.load(
+            config=config,
+            save_dir=save_dir,
+            mosquitto=mosquitto,
+            workload_file=workload_file,
+            seed=seed,
+            broker=broker,
+            more=more,
+        )
+        chosen = get_workload(loaded, loaded.settings.load.workload)
     from brokertuner_tui.tui.app import run_app
 
-    raise typer.Exit(run_app(loaded, chosen, settings.save_dir_of(loaded)))
+    raise typer.Exit(run_app(loaded, chosen, settings.save_dir_of(loaded), resume=resume))
