@@ -257,11 +257,12 @@ class TakenOver(Protocol):
 class Tended(Protocol):
     """A broker that somebody else looks after, too: who sees it gone must not start it at once."""
 
-    def revive(self) -> Applied:
+    def revive(self, *, may_restart: bool = True) -> Applied:
         """Brings it back by as little as possible: takes over the new process where somebody has restarted it, waits for one
-        that is about to come back, else restarts it once.
+        that is about to come back, else restarts it once, if that is allowed.
 
         Raises:
+            BrokerUnavailable: it is down, and may not be restarted.
             BrokerStopped: somebody stopped it on purpose.
             ApplyFailed: it did not come up.
         """

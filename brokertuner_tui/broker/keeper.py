@@ -178,8 +178,7 @@ class BrokerKeeper:
     def _fall_back(self) -> Applied | None:
         status = self._broker.status()
         in_use = dict(status.last_applied.knobs) if status.last_applied is not None else None
-        known = getattr(self._broker, "last_good", None)
-        for knobs in (known, self._broker.baseline):
+        for knobs in (self._broker.last_good, self._broker.baseline):
             if knobs is not None and dict(knobs) != in_use:
                 try:
                     return self._hands.apply(knobs)

@@ -215,7 +215,31 @@ class Testbed:
         """
         self.load.expect_restart()
         with self.heartbeat.expect_restart():
-            return self.broker.revive() if isinstance(self.broker, Tended) else self.broker.restart()
+            if isinstance(self.broker, Tended):
+                return self.broker.revive(may_restart=not self._settings.tuning.read_only)
+            return self.broker.restart()
+
+    def mend(self) -> Applied:
+        """Restarts a broker that hangs.
+
+        Raises:
+            BrokerUnavailable: it is not for us to restart.
+            ApplyFailed: it did not come up.
+        """
+        if self._settings.tuning.read_only and isinstance(self.broker, Tended):
+            raise BrokerUnavailable("the broker hangs, and this session only reads (tuning.read_only)")
+        return self.restart_broker()
+
+    def fall_back(self, knobs: KnobValues) -> Applied:
+        """Brings other knobs into force, since the broker does not come up with those that were.
+
+        Raises:
+            BrokerUnavailable: it is not for us to change.
+            ApplyFailed: they did not come into force either.
+        """
+        if self._settings.tuning.read_only and isinstance(self.broker, Tended):
+            raise BrokerUnavailable("the broker does not come up, and this session only reads (tuning.read_only)")
+        return self.apply(knobs)
 
     def hung(self) -> str:
         """Why the broker counts as hung; empty while it answers."""

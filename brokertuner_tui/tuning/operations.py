@@ -27,7 +27,7 @@ class Operations:
     def __init__(self, testbed: Testbed, check_freq: int, tell: Tell, patience: Patience | None = None) -> None:
         self.testbed = testbed
         self.patience = patience or Patience()
-        hands = Hands(testbed.revive_broker, testbed.restart_broker, testbed.apply)
+        hands = Hands(testbed.revive_broker, testbed.mend, testbed.fall_back)
         self._keeper = BrokerKeeper(testbed.broker, hands, testbed.hung, self.patience.backoff)
         self._supervisor = LoadSupervisor(testbed.load, check_freq, self.patience.backoff)
         self._tell = tell
