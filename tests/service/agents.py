@@ -163,6 +163,22 @@ class SlowMosquitto:
         self._held.unlink()
 
 
+def picky_mosquitto(folder: Path, real: Path, line: str) -> Path:
+    """A Mosquitto that does not start where `line` stands in its config, and says why: its memory is not enough."""
+    program = folder / "picky" / "mosquitto"
+    program.parent.mkdir()
+    program.write_text(
+        f"""#!/bin/sh
+for word in "$@"; do
+  if [ -f "$word" ] && grep -rqs '^{line}$' "$(dirname "$word")"; then echo 'Error: Out of memory.' >&2; exit 1; fi
+done
+exec "{real}" "$@"
+"""
+    )
+    program.chmod(0o700)
+    return program
+
+
 def left_of(kin: list[psutil.Process], within_s: float = 15.0) -> list[psutil.Process]:
     """Those that still run after some time to go; an ended one that nobody has waited for counts as gone."""
     deadline = time.monotonic() + within_s

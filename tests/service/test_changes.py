@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from brokertuner_tui.knobs.catalogue import CATALOGUE, NAMES
-from tests.service.agents import Agent, SlowMosquitto, until
+from tests.service.agents import Agent, SlowMosquitto, picky_mosquitto, until
 from tests.service.client import Answer
 from tests.service.conftest import Looking, Serve
 
@@ -108,6 +109,22 @@ def test_a_value_is_refused_in_the_words_of_the_catalogue(looking: Looking) -> N
         assert knob.allowed in looking.client.post("/apply_knobs", wrong).error["message"]
 
 
+@pytest.mark.parametrize(
+    ("knob", "value", "word"),
+    [("memory_limit", 200_000, "memory"), ("memory_limit", 5, "heap"), ("max_queued_messages", 0, "2.0.21")],
+)
+def test_a_trap_is_refused_with_its_reason_by_a_dry_run_too(
+    serve: Serve, mosquitto_2_0_21: Path, knob: str, value: int, word: str
+) -> None:
+    client = serve(mosquitto=mosquitto_2_0_21)
+    until(lambda: re.search(r"^brokertuner_broker_memory_bytes [1-9]", client.get("/metrics").text, re.MULTILINE))
+    for path in ("/apply_knobs?dry_run=true", "/apply_knobs"):
+        answer = client.post(path, {knob: value})
+        assert (answer.status, answer.error["code"], answer.error["field"]) == (422, "trap", knob)
+        assert word in answer.error["message"]
+    assert client.post("/apply_knobs", {"max_queued_messages": 5000}).status == 200
+
+
 def test_of_many_at_once_one_is_made(serve: Serve, tmp_path: Path, mosquitto: Path) -> None:
     slow = SlowMosquitto(tmp_path, mosquitto)
     client = serve(mosquitto=slow.program)
@@ -172,17 +189,19 @@ def test_an_unknown_change(looking: Looking) -> None:
     assert looking.client.get("/changes/never").error["code"] == "no_such_change"
 
 
-def test_what_the_broker_refuses_is_put_back_and_told_in_its_words(serve: Serve, mosquitto_2_0_21: Path) -> None:
-    client = serve(mosquitto=mosquitto_2_0_21)
+def test_what_the_broker_refuses_is_put_back_and_told_in_its_words(
+    serve: Serve, tmp_path: Path, mosquitto_2_0_21: Path
+) -> None:
+    client = serve(mosquitto=picky_mosquitto(tmp_path, mosquitto_2_0_21, "max_queued_bytes 12345"))
     before = client.get("/knobs").data["knobs"]
-    refused = client.apply("small", memory_limit=1000)
+    refused = client.apply("small", max_queued_bytes=12345)
     assert (refused.status, refused.error["code"]) == (503, "not_applied")
     assert "memory" in refused.error["message"].lower()
     assert refused.error["restored"]["knobs"] == before == client.get("/state").data["broker"]["knobs"]
     told = client.get("/changes/small").data
     assert (told["state"], told["knobs"], told["error"]) == ("failed", before, refused.error)
     starts = client.get("/state").data["broker"]["restarts"]
-    assert client.apply("small", memory_limit=1000).error == refused.error
+    assert client.apply("small", max_queued_bytes=12345).error == refused.error
     assert client.get("/state").data["broker"]["restarts"] == starts, "not tried again"
 
 

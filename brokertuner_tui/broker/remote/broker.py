@@ -352,8 +352,8 @@ class RemoteBroker:
             self._in_force(restored, restored.knobs if restored else None)
             raise ApplyFailed(answer.message, log=str(error.get("log") or ""), restored=restored)
         if error.get("code") == "trap":  # legal, and refused before anything was touched
-            in_force = self.status().knobs
-            raise ApplyFailed(answer.message, restored=self._read_back(in_force) if in_force else None)
+            knobs = self.status().knobs
+            raise ApplyFailed(answer.message, restored=self._read_back(knobs) if knobs else None)
         if answer.status in (403, 422):
             raise UsageError(f"the agent at {self.link.target}: {answer.message}")
         raise BrokerUnavailable(f"the agent at {self.link.target}: {answer.message}")

@@ -17,6 +17,7 @@ from brokertuner_tui.service.context import Service, of_future
 from brokertuner_tui.service.errors import ApiError
 from brokertuner_tui.service.journal import Change, Kind
 from brokertuner_tui.service.routes.answers import answers
+from brokertuner_tui.service.traps import refuse_traps
 
 _PATTERN = f"^{KEY.pattern}$"
 _LATER = (
