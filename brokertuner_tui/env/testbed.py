@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from brokertuner_tui.broker.interface import Applied, ApplyFailed, Broker, BrokerUnavailable, TakenOver, Tended
+from brokertuner_tui.broker.interface import Applied, ApplyFailed, Broker, BrokerStopped, BrokerUnavailable, TakenOver, Tended
 from brokertuner_tui.broker.kinds import make_broker
 from brokertuner_tui.config.settings import Settings
 from brokertuner_tui.connection.policy import POLICIES
 from brokertuner_tui.connection.tracker import ConnectionStatus, Linked
 from brokertuner_tui.env.outcome import Outcome, PhaseName, Timings, Usage, Verdict
 from brokertuner_tui.env.usage import UsageGauge, open_gauge
-from brokertuner_tui.errors import UsageError
+from brokertuner_tui.errors import TunerError, UsageError
 from brokertuner_tui.knobs.catalogue import KnobValues, Value, Version, needs_restart
 from brokertuner_tui.mqtt.endpoint import Endpoint
 from brokertuner_tui.telemetry.heartbeat import Heartbeat
@@ -181,6 +181,8 @@ class Testbed:
             ApplyFailed: they did not come into force.
         """
         current = self.broker.status().knobs
+        if knobs != current:
+            self._check_may_touch()
         if current is None or not self.broker.alive() or needs_restart(current, knobs):
             self.load.expect_restart()
         with self.heartbeat.expect_restart():
@@ -202,6 +204,7 @@ class Testbed:
         Raises:
             ApplyFailed: it did not come up.
         """
+        self._check_may_touch()
         self.load.expect_restart()
         with self.heartbeat.expect_restart():
             return self.broker.restart()
@@ -213,6 +216,8 @@ class Testbed:
             ApplyFailed: it did not come up.
             BrokerUnavailable: it cannot be reached, or somebody stopped it on purpose (`BrokerStopped`).
         """
+        if self._only_looks:
+            return self._find_again()
         self.load.expect_restart()
         with self.heartbeat.expect_restart():
             if isinstance(self.broker, Tended):
@@ -240,6 +245,24 @@ class Testbed:
         if self._settings.tuning.read_only and isinstance(self.broker, Tended):
             raise BrokerUnavailable("the broker does not come up, and this session only reads (tuning.read_only)")
         return self.apply(knobs)
+
+    @property
+    def _only_looks(self) -> bool:
+        """Whether the broker is somebody's, and only looked at."""
+        return self._settings.tuning.read_only and isinstance(self.broker, TakenOver)
+
+    def _check_may_touch(self) -> None:
+        if self._only_looks:
+            raise BrokerStopped("the broker is left to whoever runs it: this session only reads (tuning.read_only)")
+
+    def _find_again(self) -> Applied:
+        """Goes on with what somebody else has started."""
+        try:
+            return self.broker.accept()
+        except BrokerUnavailable:
+            raise
+        except TunerError as error:
+            raise BrokerStopped(f"the broker is left to whoever runs it, and is not up: {error}") from error
 
     def hung(self) -> str:
         """Why the broker counts as hung; empty while it answers."""

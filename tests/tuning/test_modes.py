@@ -113,7 +113,7 @@ def test_read_only_refuses_whatever_would_change_the_broker(bench: Bench) -> Non
 def unit(mosquitto: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeUnit:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     made = FakeUnit(tmp_path / "unit", mosquitto, included="max_queued_messages 500\n")
-    for path in made.main.parent.rglob("*.conf"):  # older than the process that reads it, beyond doubt
+    for path in (made.main, *made.conf_d.iterdir(), made.conf_d):  # older than the process that reads it, beyond doubt
         os.utime(path, (time.time() - 60,) * 2)
     return made
 
@@ -130,5 +130,23 @@ def test_read_only_leaves_somebodys_broker_without_a_trace(unit: FakeUnit, bench
         assert unit.pid == pid
         trials = reader.of(TrialFinished)
         assert [trial.outcome.knobs["max_queued_messages"] for trial in trials] == [500, 500]
+    finally:
+        unit.stop()
+
+
+def test_read_only_starts_nobodys_broker_and_finds_it_again(unit: FakeUnit, bench: Bench) -> None:
+    unit.start()
+    try:
+        session, reader = bench.start(settings_for(unit, bench, read_only=True, total_timesteps=1000))
+        reader.wait_for(TrialFinished)
+        unit.stop()
+        reader.wait_for(StateChanged, lambda event: event.state is State.PAUSED)
+        time.sleep(1.0)
+        assert unit.pid is None, "nobody started it"
+        unit.start()
+        reader.wait_for(StateChanged, lambda event: event.state is State.TUNING)
+        reader.wait_for(TrialFinished, lambda event: event.outcome.window is not None)
+        session.send(Stop())
+        reader.wait_for(RunFinished)
     finally:
         unit.stop()
