@@ -162,7 +162,7 @@ class RemoteBroker:
         self._last_good = dict(wire.section(self._broker(), "last_good")) or None
         self._recovered = str(wire.section(state, "rolled_back").get("reason", ""))
         if wire.section(state, "unconfirmed") and self._last_good is not None:
-            before = self.status().knobs or self._last_good
+            before = wire.section(self._broker(), "knobs") or self._last_good  # telemetry may be older than that change
             done = self.apply(self._last_good)
             names = ", ".join(changed(self._last_good, before)) or "no knob"
             self._recovered = f"the change of {names} that an earlier tuner never confirmed was rolled back, and verified"
