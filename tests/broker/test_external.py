@@ -12,7 +12,7 @@ import pytest
 
 from brokertuner_tui.broker.external import ExternalBroker
 from brokertuner_tui.broker.external_checks import NotReady
-from brokertuner_tui.broker.interface import ApplyFailed, BrokerStopped
+from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerStopped
 from brokertuner_tui.broker.service import Look
 from brokertuner_tui.errors import TunerError, UsageError
 from brokertuner_tui.knobs.catalogue import Value, defaults
@@ -226,7 +226,11 @@ def test_one_that_was_stopped_on_purpose_stays_so(
     unit.stop()
     monkeypatch.setattr(service, "look", lambda: Look(False, None, stopped_on_purpose=True))  # as systemd can tell
     assert not broker.alive()
-    for attempt in (broker.revive, lambda: broker.apply(broker.baseline | {"max_inflight_messages": 9})):
+    attempts: tuple[Callable[[], Applied], ...] = (
+        broker.revive,
+        lambda: broker.apply(broker.baseline | {"max_inflight_messages": 9}),
+    )
+    for attempt in attempts:
         with pytest.raises(BrokerStopped, match="was stopped by somebody"):
             attempt()
     assert unit.pid is None
