@@ -1,7 +1,9 @@
 """How long a change of the broker takes until it is verified: `python benchmarks/apply.py [--json] [--mosquitto PATH]`.
 
 By restart and by reload, without a load and under one of 20 clients (ten QoS 1 pairs at 2,000 messages a second); with the
-load, a restart counts until every client is connected and subscribed again. Medians in milliseconds, and the parts.
+load, a restart counts until every client is connected and subscribed again. Medians in milliseconds, and the parts. Values that
+the broker had before need no pre-test; `new_reload` and `new_restart` have a new one each time, which does. `write` holds the
+intent's file, too.
 """
 
 from __future__ import annotations
@@ -27,17 +29,18 @@ from brokertuner_tui.workload.profile import Profile
 LOAD = Profile("pairs", publishers=10, subscribers=10, topics=10, qos=1, rate=2000.0)
 RELOADS: tuple[dict[str, Value], ...] = ({"autosave_interval": 60}, {"autosave_interval": 1800})
 RESTARTS: tuple[dict[str, Value], ...] = ({"max_inflight_messages": 500}, {"max_inflight_messages": 20})
-TARGETS_MS = {"restart_with_load": 60.0, "reload": 10.0, "reload_with_load": 10.0}
+Changes = Callable[[int], dict[str, Value]]
+TARGETS_MS = {"restart_with_load": 60.0, "reload": 10.0, "new_reload": 10.0, "new_restart": 60.0, "reload_with_load": 10.0}
 
 
 def repeat(
-    turns: int, change: Callable[[KnobValues], tuple[float, Applied]], changes: tuple[dict[str, Value], ...], usual: KnobValues
+    turns: int, change: Callable[[KnobValues], tuple[float, Applied]], changes: Changes, usual: KnobValues
 ) -> dict[str, float]:
-    """Applies `changes` in turn; the whole time and its parts, in milliseconds."""
+    """Applies `changes` of each turn; the whole time and its parts, in milliseconds."""
     whole: list[float] = []
-    parts: dict[str, list[float]] = {"write": [], "stop": [], "start": [], "verify": []}
+    parts: dict[str, list[float]] = {"write": [], "pretest": [], "stop": [], "start": [], "verify": []}
     for turn in range(turns):
-        seconds, applied = change({**usual, **changes[turn % len(changes)]})
+        seconds, applied = change({**usual, **changes(turn)})
         whole.append(1000 * seconds)
         for name, values in parts.items():
             values.append(1000 * getattr(applied, f"{name}_s"))
@@ -46,8 +49,12 @@ def repeat(
     return result | {f"{name}_p50_ms": median(values) for name, values in parts.items()}
 
 
+def _of(values: tuple[dict[str, Value], ...]) -> Changes:
+    return lambda turn: values[turn % len(values)]
+
+
 def measure(mosquitto: Path, turns: int) -> dict[str, object]:
-    """All four, on one broker."""
+    """All of them, on one broker."""
     with tempfile.TemporaryDirectory() as folder:
         broker = ManagedBroker(mosquitto, Path(folder) / "broker")
         load = BuiltinLoad(Path(folder) / "load")
@@ -70,16 +77,18 @@ def measure(mosquitto: Path, turns: int) -> dict[str, object]:
             result: dict[str, object] = {
                 "mosquitto": ".".join(map(str, broker.version)),
                 "turns": turns,
-                "restart": repeat(turns, alone, RESTARTS, usual),
-                "reload": repeat(turns, alone, RELOADS, usual),
+                "restart": repeat(turns, alone, _of(RESTARTS), usual),
+                "reload": repeat(turns, alone, _of(RELOADS), usual),
+                "new_restart": repeat(turns, alone, lambda turn: {"max_inflight_messages": 600 + turn}, usual),
+                "new_reload": repeat(turns, alone, lambda turn: {"autosave_interval": 2000 + turn}, usual),
             }
             broker.apply(usual)
             load.start(LOAD, broker.endpoint)
             load.wait_ready(10.0)
-            result["restart_with_load"] = repeat(turns, loaded, RESTARTS, usual)
+            result["restart_with_load"] = repeat(turns, loaded, _of(RESTARTS), usual)
             broker.apply(usual)
             load.wait_ready(10.0)
-            result["reload_with_load"] = repeat(turns, alone, RELOADS, usual)
+            result["reload_with_load"] = repeat(turns, alone, _of(RELOADS), usual)
         finally:
             load.stop()
             broker.stop()
@@ -99,7 +108,7 @@ def main() -> None:
         print(json.dumps(result))
         return
     print(f"Mosquitto {result['mosquitto']}, {result['turns']} changes of each kind, milliseconds")
-    for name in ("restart", "reload", "restart_with_load", "reload_with_load"):
+    for name in ("restart", "reload", "new_restart", "new_reload", "restart_with_load", "reload_with_load"):
         row = result[name]
         assert isinstance(row, dict)
         target = f"   target p50 {TARGETS_MS[name]:g}" if name in TARGETS_MS else ""
