@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
@@ -127,7 +128,7 @@ class CommandService:
             return None
         ran = run_command(self._pid_command, _ASK_S)
         word = ran.out.strip().partition("\n")[0].strip()
-        if ran.code or not (word.isascii() and word.isdigit()) or int(word) < 1 or not os.path.exists(f"/proc/{int(word)}"):
+        if ran.code or not re.fullmatch("[0-9]{1,9}", word) or int(word) < 1 or not os.path.exists(f"/proc/{int(word)}"):
             return None
         return int(word)
 

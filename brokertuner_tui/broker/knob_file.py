@@ -59,7 +59,7 @@ class Original:
             return cls(
                 Path(told["path"]), content, int(told["mode"]), int(told["uid"]), int(told["gid"]), float(told["kept_at"])
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise ValueError(f"not a kept original: {error}") from None
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,20 +116,23 @@ def _listening_inodes(port: int) -> list[int]:
     # psutil.net_connections() looks at every process's every descriptor, and the whole table takes 10 ms with a few hundred
     # connections that are closing. The kernel lists listening sockets first, so it is enough to read up to the first other;
     # and it searches IPv4's connections, too, to list IPv6's, so that table is read only when it must be.
-    wanted = f":{port:04X}".encode()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        found = []
         with contextlib.suppress(OSError), open(table, "rb", buffering=4096) as lines:
-            next(lines, None)  # the headings
-            for line in lines:
-                fields = line.split(None, 10)
-                if fields[3] != _LISTEN:
-                    break
-                if fields[1].endswith(wanted):
-                    found.append(int(fields[9]))
-        if found:
-            return found
+            if found := _inodes_of(port, lines):
+                return found
     return []
+
+
+def _inodes_of(port: int, lines: Iterable[bytes]) -> list[int]:
+    """The inodes of the sockets that listen on `port`, from such a table; a line that is none ends it."""
+    wanted, found = f":{port:04X}".encode(), []
+    for line in itertools.islice(lines, 1, None):  # behind the headings
+        fields = line.split(None, 10)
+        if len(fields) < 10 or fields[3] != _LISTEN or not fields[9].isdigit():
+            break
+        if fields[1].endswith(wanted):
+            found.append(int(fields[9][:18]))
+    return found
 
 
 def _socket_inodes(pid: int) -> Iterator[int]:

@@ -7,7 +7,7 @@ import re
 import shlex
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from brokertuner_tui.broker.log import FileLog
@@ -23,7 +23,7 @@ _SHOWN = (
 _HARMLESS_MODE = "--job-mode=isolate"
 _WOULD_OBEY = "Isolate is only valid for start"
 _REFUSED = re.compile(r"authentication required|access denied|not permitted|permission denied", re.IGNORECASE)
-_SPAN = re.compile(r"([0-9.]+)(us|ms|s|min|h|d|w|month|y)")
+_SPAN = re.compile(r"([0-9]+\.?[0-9]*)(us|ms|s|min|h|d|w|month|y)")
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1, "min": 60, "h": 3600, "d": 86400, "w": 604800, "month": 2629800, "y": 31557600}
 _ASKS_FOR_RIGHTS = ("sudo", "doas")
 
@@ -119,11 +119,7 @@ class SystemdService:
         """From the unit's properties."""
         shown = self._show()
         state, sub = shown.get("ActiveState"), shown.get("SubState")
-        pid = (
-            self._pid
-            if self._pid is not None and os.path.exists(f"/proc/{self._pid}")
-            else int(shown.get("MainPID") or 0) or None
-        )
+        pid = self._pid if self._pid is not None and os.path.exists(f"/proc/{self._pid}") else _count(shown, "MainPID") or None
         has_job = shown.get("Job", "") not in ("", "0")
         down = state in ("inactive", "failed", "deactivating") and not has_job
         return Look(
@@ -168,7 +164,7 @@ class SystemdService:
         if ran.code:
             raise ServiceFailed(f"systemctl show {self._unit}: {ran.said}")
         shown = dict(line.partition("=")[::2] for line in ran.out.splitlines() if "=" in line)
-        own = int(shown.get("NRestarts") or 0)
+        own = _count(shown, "NRestarts")
         if self._own_restarts is not None and own > self._own_restarts:
             self._starts.extend([time.monotonic()] * min(own - self._own_restarts, 100))
         self._own_restarts = own
@@ -281,6 +277,12 @@ def seconds(span: str) -> float:
     return sum(float(number) * _SECONDS[unit] for number, unit in _SPAN.findall(span))
 
 
+def _count(shown: Mapping[str, str], name: str) -> int:
+    """A property that is a number; 0 where it is missing, or something else."""
+    found = re.fullmatch(r"[0-9]{1,18}", shown.get(name, ""))
+    return int(found[0]) if found else 0
+
+
 def _whole_name(unit: str) -> str:
     return unit if "." in unit else f"{unit}.service"
 
@@ -295,7 +297,7 @@ def _given_up(shown: dict[str, str]) -> bool:
     if shown.get("ActiveState") != "failed":
         return False
     # After restarts of its own, systemd leaves in `Result` how the last one ended.
-    return shown.get("Result") == "start-limit-hit" or int(shown.get("NRestarts") or 0) > 0
+    return shown.get("Result") == "start-limit-hit" or _count(shown, "NRestarts") > 0
 
 
 def _how(shown: dict[str, str]) -> str:

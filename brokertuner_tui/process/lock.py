@@ -131,12 +131,24 @@ def _holder(note: Path, descriptor: int) -> Holder:
     for _ in range(2):
         try:
             holder = Holder(**json.loads(note.read_bytes()))
-            if pid in (0, holder.pid):
+            if _is_sound(holder) and pid in (0, holder.pid):
                 return holder
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, RecursionError):
             pass
         time.sleep(_AGAIN_S)  # whoever has just taken it is about to write
     return Holder(pid=pid)
+
+
+def _is_sound(holder: Holder) -> bool:
+    """Whether the fields are what they should be."""
+    texts = (holder.run, holder.save_dir, holder.host)
+    # The year 5138 is the last that every platform can write as a local time.
+    return (
+        type(holder.pid) is int
+        and type(holder.since) in (int, float)
+        and 0 <= holder.since < 1e11
+        and all(type(text) is str and (text.isprintable() or not text) for text in texts)
+    )
 
 
 def _locked_by(descriptor: int) -> int:

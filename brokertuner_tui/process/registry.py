@@ -176,6 +176,18 @@ def _files() -> list[Path]:
 
 def _read(path: Path) -> Entry | None:
     try:
-        return Entry(**json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError):
+        entry = Entry(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
+    return entry if _is_sound(entry) else None
+
+
+def _is_sound(entry: Entry) -> bool:
+    """Whether the fields are what they should be: what is judged by them may be ended."""
+    pids, times = (entry.pid, entry.owner_pid), (entry.created_at, entry.owner_created_at)
+    texts = (entry.boot_id, entry.host, entry.program, entry.log)
+    return (
+        all(type(pid) is int and 0 < pid < 2**31 for pid in pids)
+        and all(type(at) in (int, float) and abs(at) < 1e12 for at in times)
+        and all(type(text) is str for text in texts)
+    )

@@ -171,11 +171,13 @@ class Journal:
             try:
                 record = json.loads(line)
                 change = _change(record)
-            except (ValueError, KeyError, TypeError, AttributeError):
+                again = record["event"] in ("intent", "confirmed")
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 # The last line may be half of one: the machine lost its power while it was written.
                 _log.warning("%s, line %d cannot be read and is left out", self._path, number)
                 continue
-            self._changes.pop(change.key, None) if record["event"] in ("intent", "confirmed") else None
+            if again:
+                self._changes.pop(change.key, None)
             self._changes[change.key] = change
 
     def _rewrite(self) -> None:
@@ -199,4 +201,13 @@ def _plain(change: Change) -> dict[str, Any]:
 
 def _change(record: Mapping[str, Any]) -> Change:
     names = ("key", "kind", "wanted", "knobs", "state", "at", "applied", "error")
-    return Change(**{name: record[name] for name in names}, confirmed=bool(record.get("confirmed", True)))
+    change = Change(**{name: record[name] for name in names}, confirmed=bool(record.get("confirmed", True)))
+    outcomes = (change.applied, change.error)
+    if not (
+        all(isinstance(text, str) for text in (change.key, change.kind, change.state))
+        and isinstance(change.at, int | float)
+        and all(isinstance(knobs, dict) for knobs in (change.wanted, change.knobs))
+        and all(outcome is None or isinstance(outcome, dict) for outcome in outcomes)
+    ):
+        raise ValueError("not a change")
+    return change

@@ -290,5 +290,5 @@ class SysTopics:
 
 def _number(text: str) -> int:
     """The number that `text` begins with (`12 seconds`), 0 if there is none."""
-    found = re.match(r"-?\d+", text)
+    found = re.match(r"-?\d{1,18}", text)
     return int(found[0]) if found else 0

@@ -19,6 +19,7 @@ from brokertuner_tui.process.child import ENDED_BY_OTHERS, Child
 from brokertuner_tui.process.identity import is_halted
 from brokertuner_tui.process.python import environment
 from brokertuner_tui.workload import limits
+from brokertuner_tui.workload.generator.control import objects
 from brokertuner_tui.workload.load import LoadError, LoadStatus
 from brokertuner_tui.workload.profile import Profile
 from brokertuner_tui.workload.window import Window
@@ -248,18 +249,21 @@ class BuiltinLoad:
             if not data:
                 break
             *lines, rest = (rest + data).split(b"\n")
-            messages = [json.loads(line) for line in lines if line]
+            messages = objects(lines)
             with self._lock:
                 if sock is not self._sock:
                     return
                 self._heard_at = time.monotonic()
                 for message in messages:
-                    if "report" in message:
-                        self._report = message["report"]
-                    elif message["re"] in self._abandoned:
-                        self._abandoned.discard(message["re"])
+                    number = message.get("re")
+                    if isinstance(report := message.get("report"), dict):
+                        self._report = report
+                    elif not isinstance(number, int):
+                        continue
+                    elif number in self._abandoned:
+                        self._abandoned.discard(number)
                     else:
-                        self._answers[message["re"]] = message
+                        self._answers[number] = message
                 self._lock.notify_all()
         with self._lock:
             if sock is self._sock:

@@ -9,6 +9,7 @@ carriage return before it, no time in the first second:
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from typing import TypeVar
 
 _Key = TypeVar("_Key", str, float)
 
-_COUNTER = re.compile(r"^(?:[\dsmhd]*\s)?\s*(\w+) total=(\d+) rate=[\d.]+/sec$")
+_COUNTER = re.compile(r"^(?:[\dsmhd]*\s)?\s*(\w+) total=(\d{1,18}) rate=[\d.]+/sec$")
 _LOST = re.compile(r"^client\(\d+\): (EXIT for .*|disconnected with reason .*)$")
 _TROUBLE = re.compile(r"^(client\(\d+\): (?:connect|subscribe|publish) error - .*|Error: .*)$")
 _METRIC = re.compile(r'^(\w+)(?:\{le="([^"]+)"\})?\s+([\d.eE+-]+)$')
@@ -87,8 +88,9 @@ def parse_metrics(text: str) -> Metrics:
         if not found:
             continue
         name, bound, value = found.groups()
-        if bound is None:
-            counters[name] = int(float(value))
-        elif name == "e2e_latency_bucket":
-            within[float(bound.replace("+Inf", "inf"))] = int(float(value))
+        with contextlib.suppress(ValueError, OverflowError):  # dots and signs alone, or no finite count: says nothing
+            if bound is None:
+                counters[name] = int(float(value))
+            elif name == "e2e_latency_bucket":
+                within[float(bound.replace("+Inf", "inf"))] = int(float(value))
     return Metrics(counters, within)

@@ -8,11 +8,25 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Iterable
 from typing import Any
 
 
 class Gone(Exception):
     """The parent is gone."""
+
+
+def objects(lines: Iterable[bytes]) -> list[dict[str, Any]]:
+    """The JSON objects among these lines; what is none is left out: whoever waits for it minds the time."""
+    found = []
+    for line in lines:
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(value, dict):
+            found.append(value)
+    return found
 
 
 class Control:
@@ -48,7 +62,7 @@ class Control:
         if not data:
             raise Gone
         *lines, self._in = (self._in + data).split(b"\n")
-        return [json.loads(line) for line in lines if line]
+        return objects(lines)
 
     def answer(self, re: int, **fields: Any) -> None:
         """Answers the command `re`."""

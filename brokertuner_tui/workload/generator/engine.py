@@ -268,7 +268,7 @@ class Engine(OnConnector):
             try:
                 self._command(command)
             except (OSError, ValueError, KeyError, TypeError) as error:
-                self._control.answer(command["id"], error=str(error))
+                self._control.answer(command.get("id", 0), error=str(error))
 
     def _command(self, command: dict[str, Any]) -> None:
         number, now = int(command["id"]), time.perf_counter_ns()
