@@ -112,6 +112,7 @@ class LastGood:
 
     def __init__(self, path: Path, *, run: str = "") -> None:
         self.path, self._run = path, run
+        self._owner: Owner | None = None
         self.knobs: dict[str, Value] | None = None
         """None before anything was proven."""
         self.file: bytes | None = None
@@ -157,8 +158,8 @@ class LastGood:
             TunerError: its folder cannot be made, or the disk failed.
         """
         assert self.knobs is not None, "there is something to go back to before anything is changed"
-        owner = Owner.this_process()
-        intent = Intent(self.knobs, self.file, dict(in_force), dict(wanted), time.time(), owner, self._run)
+        self._owner = self._owner or Owner.this_process()
+        intent = Intent(self.knobs, self.file, dict(in_force), dict(wanted), time.time(), self._owner, self._run)
         private_folder(self.path.parent)
         try:
             replace_file(self.path, intent.as_json())
