@@ -10,7 +10,7 @@ from typing import Any, cast
 from brokertuner_tui.broker.interface import Applied
 from brokertuner_tui.env.outcome import Timings, Usage
 from brokertuner_tui.knobs.catalogue import Value, Version
-from brokertuner_tui.store.owner import Owner
+from brokertuner_tui.process.owner import Owner
 from brokertuner_tui.store.plain import revive, to_plain
 from brokertuner_tui.store.rows import (
     ENDED,

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from brokertuner_tui.broker.interface import Applied
 from brokertuner_tui.env.outcome import Timings, Usage
 from brokertuner_tui.knobs.catalogue import Value, Version
-from brokertuner_tui.store.owner import Owner
+from brokertuner_tui.process.owner import Owner
 from brokertuner_tui.tuning.events import AgentState, Measured
 from brokertuner_tui.workload.window import Window
 

@@ -14,12 +14,12 @@ from sqlalchemy.exc import IntegrityError
 
 from brokertuner_tui.errors import UsageError
 from brokertuner_tui.knobs.catalogue import Value
+from brokertuner_tui.process.owner import Owner
 from brokertuner_tui.store import change as changes
 from brokertuner_tui.store import convert, opening, plain, schema
 from brokertuner_tui.store.change import Change
 from brokertuner_tui.store.errors import NoSuchRun, StoreAway, StoreError
 from brokertuner_tui.store.opening import OnDead, Opened, Pause
-from brokertuner_tui.store.owner import Owner
 from brokertuner_tui.store.place import FILE_NAME, Server
 from brokertuner_tui.store.rows import (
     ENDED,

@@ -16,9 +16,9 @@ import pytest
 from sqlalchemy import text
 
 from brokertuner_tui.errors import ExitCode, UsageError
+from brokertuner_tui.process.owner import Owner
 from brokertuner_tui.store import postgres as pg
 from brokertuner_tui.store.errors import SpoolFull, StoreAway, StoreError
-from brokertuner_tui.store.owner import Owner
 from brokertuner_tui.store.place import Server
 from brokertuner_tui.store.store import Store
 from brokertuner_tui.tuning.events import State

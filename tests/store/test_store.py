@@ -19,9 +19,9 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
 from brokertuner_tui.env.outcome import Verdict
+from brokertuner_tui.process.owner import Owner
 from brokertuner_tui.store import schema
 from brokertuner_tui.store.errors import NoSuchRun, StoreError, WriterElsewhere
-from brokertuner_tui.store.owner import Owner
 from brokertuner_tui.store.place import Server
 from brokertuner_tui.store.store import Store
 from brokertuner_tui.tuning.events import State
