@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -19,7 +19,7 @@ from brokertuner_tui.knobs.catalogue import KnobValues, changed
 from brokertuner_tui.process.backoff import Care
 from brokertuner_tui.tuning import commands, events
 from brokertuner_tui.tuning.attempts import attempt
-from brokertuner_tui.tuning.by_hand import ByHand
+from brokertuner_tui.tuning.by_hand import ByHand, answer
 from brokertuner_tui.tuning.confirm import Confirmation
 from brokertuner_tui.tuning.drift import DriftCheck
 from brokertuner_tui.tuning.ending import Ending
@@ -86,7 +86,6 @@ class Run:
         self._orphans = OrphanWatch(tell)
         self._applies = tuning.mode != "recommend" and not tuning.read_only
         self._guarding = guarding
-        self._by_hand = ByHand(operations, learner, guarding, tell, read_only=tuning.read_only)
         self._proposals = Proposals(operations, learner, guarding, tell)
         self._trials = Trials(
             operations,
@@ -102,6 +101,18 @@ class Run:
             retry=self._retry,
         )
         self._phase = self._trials.phase
+        self._by_hand = ByHand(
+            operations,
+            learner,
+            guarding,
+            self._trials,
+            self._proposals,
+            tell,
+            read_only=tuning.read_only,
+            pause=lambda reason: self._enter(State.PAUSED, reason),
+            resume=self._resume,
+            retry=self._retry,
+        )
         self._ending = Ending(
             operations,
             learner,
@@ -380,7 +391,7 @@ class Run:
         except TunerError as error:
             self._notice(str(error), "error")
 
-    def _carry_out(self, command: commands.Command) -> None:  # noqa: C901 (a table of all commands)
+    def _carry_out(self, command: commands.Command) -> None:
         match command:
             case commands.Pause():
                 self._held = self._stands_back = False
@@ -393,38 +404,13 @@ class Run:
                 self._refuse_while_drifted()
                 self._budget = max(self._budget, self.trials + 1)
                 self._enter(State.STEPPING)
-            case commands.Pin(knob, value):
-                self._by_hand.pin(knob, value)
-            case commands.Unpin(knob):
-                self._by_hand.unpin(knob)
-            case commands.SetKnob(knob, value):
-                with contextlib.suppress(ApplyFailed):  # told by now
-                    self._set({knob: value})
-            case commands.SetKnobs(values, reply):
-                with contextlib.suppress(ApplyFailed):
-                    _answer(reply, lambda: self._set(values))
-            case commands.RestartBroker(reply):
-                _answer(reply, self._restart_broker)
             case commands.Reconcile(keep, reply):
                 with contextlib.suppress(ApplyFailed):
-                    _answer(reply, lambda: self._reconcile(keep))
-            case commands.RestartLoad():
-                self._operations.restart_load()
-            case commands.ApplyBest():
-                self._by_hand.check_allowed()
-                self._apply_best()
-            case commands.ApplyDefaults():
-                self._by_hand.check_allowed()
-                self._enter(State.PAUSED, "the defaults were asked for")
-                self._trials.forget()
-                self._operations.apply(self._learner.default, "back to the defaults")
-            case commands.ApplyProposal(reply):
-                with contextlib.suppress(ApplyFailed):
-                    _answer(reply, self._apply_proposal)
-            case commands.SkipProposal():
-                self._skip_proposal()
+                    answer(reply, lambda: self._reconcile(keep))
             case commands.Stop():
                 self._stop = command
+            case _:
+                self._by_hand.obey(command)
 
     def _resume(self) -> None:
         if self._state not in (State.PAUSED, State.STEPPING):
@@ -437,35 +423,6 @@ class Run:
         if self.trials >= self._budget:
             self._budget = self.trials + self._tuning.total_timesteps
         self._enter(State.TUNING)
-
-    def _set(self, values: Mapping[str, object]) -> Applied:
-        applied = self._retry("not brought into force yet", lambda: self._by_hand.set(values))
-        self._trials.forget()
-        return applied
-
-    def _restart_broker(self) -> Applied:
-        self._by_hand.check_allowed()
-        return self._operations.restart_broker("restarted by the operator")
-
-    def _apply_proposal(self) -> Applied:
-        self._by_hand.check_allowed()
-        applied = self._retry("not brought into force yet", self._proposals.apply)
-        self._resume()
-        return applied
-
-    def _skip_proposal(self) -> None:
-        self._proposals.skip()
-        if self._proposals.make(self.trials + 1):
-            self._enter(State.PAUSED, WAITS)
-
-    def _apply_best(self) -> None:
-        best = self._learner.best(self._testbed.profile)
-        if best is None:
-            self._notice("there is no best setting yet: no trial has succeeded", "warning")
-            return
-        self._enter(State.PAUSED, "the best was asked for")
-        self._trials.forget()
-        self._operations.apply(best.knobs, f"the best so far, of trial {best.trial}")
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
@@ -513,15 +470,3 @@ class Run:
 
     def _notice(self, message: str, level: Level) -> None:
         self._tell(events.Notice(time.time(), message, level))
-
-
-def _answer(reply: commands.Reply | None, action: Callable[[], Applied]) -> None:
-    """Does it, and says what came of it to whoever asked."""
-    try:
-        applied = action()
-    except TunerError as error:
-        if reply is not None:
-            reply(error)
-        raise
-    if reply is not None:
-        reply(applied)
