@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from brokertuner_tui.cli import runs_read, settings
 from brokertuner_tui.config.settings import Settings
@@ -19,6 +19,9 @@ from brokertuner_tui.store.place import Server, place_of
 from brokertuner_tui.store.rows import ENDED, RunRow, RunState
 from brokertuner_tui.store.store import Store
 from brokertuner_tui.tuning import recovery
+
+if TYPE_CHECKING:
+    from brokertuner_tui.config.load import Loaded
 
 _POLL_S = 0.05
 STOP_S = 60.0
@@ -53,7 +56,7 @@ def recover(save_dir: Path | None, config: Path | None) -> Recovered:
 
         def release(run: RunRow) -> str:
             dead.append(run.id)
-            return recovery.release(run)
+            return recovery.release(run, settings.save_dir_of(loaded))
 
         with Store.open(place, on_dead=release) as store:
             interrupted = [(run, store.run(run).reason) for run in dead]
@@ -99,10 +102,16 @@ def cancel(key: str, save_dir: Path | None, config: Path | None, *, wait_s: floa
     if row.state is not RunState.INTERRUPTED:
         return row.id, f"it had ended before: {row.state}"
     loaded = settings.load(config=config, save_dir=save_dir)
-    with Store.open(place_of(loaded.settings.store, settings.save_dir_of(loaded)), on_dead=recovery.release) as store:
+    with _writing(loaded) as store:
         reason = store.run(row.id).reason
         store.set_state(row.id, RunState.CANCELLED, f"given up after it was interrupted: {reason}")
     return row.id, "it was interrupted, and is given up"
+
+
+def _writing(loaded: Loaded) -> Store:
+    """The store, with runs that died released. Raises TunerError."""
+    save_dir = settings.save_dir_of(loaded)
+    return Store.open(place_of(loaded.settings.store, save_dir), on_dead=lambda run: recovery.release(run, save_dir))
 
 
 def _stop(row: RunRow, read: Callable[[], RunRow], wait_s: float) -> str:
@@ -158,7 +167,7 @@ def prune(doomed: list[Doomed], save_dir: Path | None, config: Path | None) -> N
         TunerError: a session is at work in the same store, or a folder cannot be removed.
     """
     loaded = settings.load(config=config, save_dir=save_dir)
-    with Store.open(place_of(loaded.settings.store, settings.save_dir_of(loaded)), on_dead=recovery.release) as store:
+    with _writing(loaded) as store:
         for one in doomed:
             if store.run(one.row.id).resumed != one.row.resumed:
                 continue  # somebody goes on with it

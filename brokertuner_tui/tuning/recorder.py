@@ -95,7 +95,7 @@ class Recorder:
         self._processes: Processes | None = None
 
     def _release(self, run: RunRow) -> str:
-        done = release(run)
+        done = release(run, self._save_dir)
         self._notify(
             f"run {run.id} was interrupted: the process that ran it is gone{f'; {done}' if done else ''}; "
             f"`brokertuner-tui runs resume {run.id}` goes on with it",

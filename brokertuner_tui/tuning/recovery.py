@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brokertuner_tui.process import registry
@@ -20,8 +22,10 @@ CHECK_EVERY_S = 60.0
 _MOST_NAMED = 5
 
 
-def release(run: RunRow) -> str:
+def release(run: RunRow, save_dir: Path) -> str:
     """Ends the processes of a run whose own process is gone, each with its group; gives what was done, in words.
+
+    A checkpoint that was cut off in the middle goes, too.
 
     May be called again: what has ended, or has given its PID to somebody else, is left alone.
     """
@@ -31,6 +35,8 @@ def release(run: RunRow) -> str:
         if (orphan.owner_pid, orphan.owner_created_at) == (owner.pid, owner.created_at) and registry.end(orphan.child):
             done.append(f"its {orphan.program} (process {orphan.pid}) was ended")
     registry.tidy()
+    for left in (save_dir / "checkpoints").glob(f".{run.id}.*.new"):
+        shutil.rmtree(left, ignore_errors=True)
     return ", ".join(done)
 
 
