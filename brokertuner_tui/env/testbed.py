@@ -77,6 +77,8 @@ class Testbed:
         """Nothing is started before `open`."""
         self.load: Load = _make_load(settings, folder, self.broker, workload, lambda: self.sampler.read_sys())
         self._watch_sys: Callable[[ConnectionStatus], None] | None = None
+        self._arriving: set[str] = set()
+        """Profiles whose messages have arrived here before: if none does then, it is the knobs' doing."""
         self._load_at: Endpoint | None = None
         """Where the load was sent."""
         self._load_looked_at = 0.0
@@ -314,6 +316,11 @@ class Testbed:
             return replace(outcome, reason=window.live.too_few)
         if window.sent == 0:
             return replace(outcome, reason="the load sent nothing in this window")
+        if window.received:
+            self._arriving.add(self._profile.name)
+        elif window.live is None and window.missing + window.lost and self._profile.name not in self._arriving:
+            reason = "not one message has arrived, in this window or before: publishers and subscribers do not meet"
+            return replace(outcome, reason=f"{reason} (topics, access rules, a limit of the broker's own)")
         return replace(outcome, verdict=Verdict.OK, window=window)
 
     def close(self) -> None:
