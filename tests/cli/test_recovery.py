@@ -76,7 +76,7 @@ def test_a_killed_run_goes_on_where_it_ended(home: Path, mosquitto: Path) -> Non
     assert after == list(range(after[0], total + 1))
     assert any("goes on after trial" in line.get("message", "") for line in lines)
     shown = json.loads(run(home, "runs", "show", number, "--save-dir", "s", "--trials", "99", "--json").stdout)
-    assert [trial["number"] for trial in shown["trials"]] == list(range(1, total + 1))
+    assert [trial["trial"] for trial in shown["trial_list"]] == list(range(1, total + 1))
     assert (shown["state"], shown["resumed"]) == ("completed", 1)
     done = run(home, "runs", "resume", "last", "--save-dir", "s", "--total-timesteps", str(total))
     assert done.returncode == 2
