@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from brokertuner_tui.env.outcome import Outcome, Verdict
@@ -119,6 +119,18 @@ class Guarding:
             self._operations.confirm()
         except TunerError as error:
             self._tell(events.Notice(time.time(), f"the last known good is not noted: {error}", "warning"))
+
+    def recall(self, trials: Iterable[tuple[Outcome, bool]], restarts: Iterable[float]) -> None:
+        """What an earlier life of this run has shown: a run that goes on does not try again what broke the SLO.
+
+        Args:
+            trials: in order, and whether each broke the SLO.
+            restarts: when the broker was restarted, seconds since the epoch.
+        """
+        for outcome, broke in trials:
+            if outcome.verdict is Verdict.OK:
+                self._remember(outcome, Judgement(SloVerdict.FAIL if broke else SloVerdict.PASS))
+        self._budget.recall(restarts)
 
     def begin_anew(self) -> None:
         """A person has decided."""

@@ -74,6 +74,15 @@ def broke_slo(row: TrialRow) -> bool:
     return "slo" in row.reward_terms
 
 
+def restarts_of(rows: Sequence[TrialRow]) -> list[float]:
+    """When the broker was restarted, as far as the trials tell: at the trial's end each, seconds since the epoch."""
+    found, before = [], 0
+    for row in rows:
+        found += [row.at] * max(0, row.broker_restarts - before)
+        before = row.broker_restarts
+    return found
+
+
 def load_agent(folder: Path, trials: int, new: Callable[[], DDPG], device: str) -> tuple[DDPG, int, str]:
     """The agent of a run that has `trials` trials: the agent, how many of them it has seen, and what there is to say of it.
 

@@ -29,12 +29,13 @@ from brokertuner_tui.tuning.attempts import Patience, Tries, attempt
 from brokertuner_tui.tuning.events import Left, State
 from brokertuner_tui.tuning.guard.caution import Caution
 from brokertuner_tui.tuning.guard.restarts import RestartBudget
-from brokertuner_tui.tuning.guard.slo import SloGuard
+from brokertuner_tui.tuning.guard.slo import SloGuard, limits
 from brokertuner_tui.tuning.guard.traps import refuse
 from brokertuner_tui.tuning.guarding import Guarding
 from brokertuner_tui.tuning.identities import identities
 from brokertuner_tui.tuning.learner import Learner
 from brokertuner_tui.tuning.operations import Operations
+from brokertuner_tui.tuning.recall import broke_slo, load_agent, outcome_of, recall, restarts_of
 from brokertuner_tui.tuning.run import Run
 from brokertuner_tui.tuning.stream import EventStream
 from brokertuner_tui.workload import live
@@ -184,6 +185,7 @@ class TuningSession:
                 save_dir=str(self._save_dir),
                 mode=tuning.mode,
                 read_only=tuning.read_only,
+                limits=limits(self._settings.guard),
             )
         )
         self._tell(events.BrokerChanged(time.time(), applied, "started"))
@@ -200,17 +202,17 @@ class TuningSession:
             self._operations,
             learner,
             self._recorder,
-            self._make_guarding(self._operations, learner),
+            self._make_guarding(self._operations, learner, before),
             self._inbox,
             self._tell,
             keep_open=self._keep_open,
             done=len(before),
         )
 
-    def _make_guarding(self, operations: Operations, learner: Learner) -> Guarding:
+    def _make_guarding(self, operations: Operations, learner: Learner, before: Sequence[TrialRow]) -> Guarding:
         settings, tuning = self._settings, self._settings.tuning
         quiet = [Hours.parse(text) for text in tuning.no_restarts]
-        return Guarding(
+        guarding = Guarding(
             SloGuard(
                 settings.guard, counts_losses=settings.load.generator != "emqtt_bench" or self._workload.name == live.NAME
             ),
@@ -220,6 +222,9 @@ class TuningSession:
             baseline=lambda: learner.default,
             limit=settings.guard.inconclusive_limit if tuning.mode == "guarded" else None,
         )
+        if before:
+            guarding.recall([(outcome_of(row), broke_slo(row)) for row in before], restarts_of(before))
+        return guarding
 
     def _await(self, what: str, action: Callable[[], T]) -> T:
         """What a run needs before it can begin; tried again, and said each time, while it may come by itself."""
@@ -254,7 +259,6 @@ class TuningSession:
         import_torch_quietly()
         from brokertuner_tui.agent.ddpg import DDPG
         from brokertuner_tui.agent.presets import config_for
-        from brokertuner_tui.tuning.recall import load_agent, recall
 
         settings = self._settings
         preset = make_preset(settings.tuning.preset, settings.reward)

@@ -21,8 +21,9 @@ from brokertuner_tui.store.rows import TrialRow
 from brokertuner_tui.store.store import Store
 from brokertuner_tui.tuning.events import TrialFinished
 from brokertuner_tui.tuning.guard.caution import Caution
+from brokertuner_tui.tuning.guard.restarts import RestartBudget
 from brokertuner_tui.tuning.learner import Choice, Learner
-from brokertuner_tui.tuning.recall import load_agent, recall
+from brokertuner_tui.tuning.recall import load_agent, recall, restarts_of
 from brokertuner_tui.workload.profile import Profile
 from brokertuner_tui.workload.window import Window
 from tests.store import made
@@ -215,3 +216,18 @@ def test_what_cannot_be_exact_is_said_and_remembered(lived: tuple[list[Choice], 
         agent, make_preset("slo", RewardSettings()), VERSION, defaults(VERSION), PINNED, Caution.under(0.5, live_margin=0.1)
     )
     assert recall(learner, by_hand, 10).exact
+
+
+def test_restarts_are_told_by_the_trials(lived: tuple[list[Choice], Path], tmp_path: Path) -> None:
+    shutil.copytree(lived[1] / "4-saved", tmp_path / "again")
+    with Store.open(tmp_path / "again" / "store.db") as store:
+        rows = store.trials(store.runs()[0].id)
+    counted = [
+        replace(row, at=100.0 * row.number, broker_restarts=total) for row, total in zip(rows, (1, 1, 3, 4), strict=True)
+    ]
+    assert restarts_of(counted) == [100.0, 300.0, 300.0, 400.0]
+    budget = RestartBudget(5, clock=lambda: 50.0, wall=lambda: 3800.0)
+    budget.note()
+    budget.recall(restarts_of(counted))  # the first is an hour ago by now
+    assert budget.allowance().left == 1
+    assert budget.allowance().until is None

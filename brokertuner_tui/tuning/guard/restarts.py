@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -26,7 +26,7 @@ class Allowance:
 
 
 class RestartBudget:
-    """Counts restarts over the last hour. Those before the session are not known.
+    """Counts restarts over the last hour; of those before the session what `recall` is told.
 
     Args:
         per_hour: None: as many as one likes.
@@ -55,6 +55,12 @@ class RestartBudget:
     def note(self, restarts: int = 1) -> None:
         """So many were caused just now."""
         self._caused.extend([self._clock()] * restarts)
+
+    def recall(self, at: Iterable[float]) -> None:
+        """Restarts that this run caused in an earlier life, in seconds since the epoch."""
+        now, wall = self._clock(), self._wall()
+        ages = sorted((max(0.0, wall - moment) for moment in at), reverse=True)
+        self._caused.extendleft(reversed([now - age for age in ages if age < _HOUR_S]))
 
     def allows(self, restarts: int = 1) -> bool:
         """Whether so many may be caused now."""
