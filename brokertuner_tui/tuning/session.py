@@ -24,6 +24,7 @@ from brokertuner_tui.knobs import validation
 from brokertuner_tui.knobs.catalogue import CATALOGUE, Value
 from brokertuner_tui.logs import crash_report
 from brokertuner_tui.process.lock import at_work
+from brokertuner_tui.store.lock import WriterLock
 from brokertuner_tui.tuning import commands, events, story
 from brokertuner_tui.tuning.attempts import Patience, Tries, attempt
 from brokertuner_tui.tuning.events import Left, State
@@ -137,7 +138,18 @@ class TuningSession:
             reason = str(self.error)
         self._close(state, reason, left)
 
+    def _refuse_second(self) -> None:
+        """Another session at the same store is named at once, before anything is imported, asked or started for this one.
+
+        Raises:
+            StoreError: there is one.
+        """
+        lock = self._save_dir / "store.db.lock"
+        if self._settings.store.url is None and lock.exists():
+            WriterLock(lock).release()
+
     def _open(self) -> Run:
+        self._refuse_second()
         # Here and not above: SQLAlchemy takes a third of a second, which a front end's first frame must not wait for.
         from brokertuner_tui.tuning.recorder import Recorder
 

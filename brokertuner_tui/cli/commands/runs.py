@@ -20,7 +20,7 @@ RunKey = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the begi
 
 @app.callback()
 def _group() -> None:
-    """List, show, export, resume, cancel and remove what was tuned before."""
+    """List, show, export, resume, cancel or prune runs."""
 
 
 @app.command("list", cls=QuickCommand)
