@@ -72,7 +72,7 @@ _Line = tuple[str, dict[str, Any]]
 
 def _started(event: events.RunStarted) -> _Line:
     values = _fields(event, "run", "preset", "workload", "broker_kind", "host", "port", "total_timesteps")
-    values |= _fields(event, "profile", "defaults", "pinned", "save_dir", "mode", "read_only")
+    values |= _fields(event, "profile", "defaults", "pinned", "save_dir", "mode", "read_only", "limits")
     return "run", {**values, "mosquitto": ".".join(map(str, event.version))}
 
 
@@ -106,7 +106,7 @@ def _broker(event: events.BrokerChanged) -> _Line:
 
 def _trouble(event: events.BrokerTrouble) -> _Line:
     state = "recovered" if event.recovered else "down"
-    return "broker", {"state": state, "why": event.message, "log": event.log}
+    return "broker", {"state": state, "why": event.message, "log": event.log, **_fields(event, "next_attempt_s", "given_up")}
 
 
 def _sample(event: events.Sampled) -> _Line:

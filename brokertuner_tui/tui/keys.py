@@ -23,6 +23,8 @@ class KeyCommand:
     help: str
     footer: Literal["always", "wide", "asked", "never"] = "always"
     """`asked`: first of all, while something waits for an answer."""
+    changes: bool = False
+    """Whether it changes the broker: not offered where a session only reads."""
 
     @property
     def action(self) -> str:
@@ -34,11 +36,18 @@ COMMANDS: tuple[KeyCommand, ...] = (
     KeyCommand("pause", "space", "Pause", "Pause", "Pause tuning, or go on. While paused nothing changes on the broker."),
     KeyCommand("step", "s", "Step", "Step", "Run one trial, then pause."),
     KeyCommand("pin", "p", "Pin", "Pin", "Pin the knob under the cursor: the agent leaves it where it is. Again: let it go."),
-    KeyCommand("edit", "e", "Edit", "Edit", "Set a value for the knob under the cursor."),
-    KeyCommand("restart-broker", "R", "Restart broker", "Broker", "Restart the broker with the knobs in force. Asks first."),
+    KeyCommand("edit", "e", "Edit", "Edit", "Set a value for the knob under the cursor.", changes=True),
+    KeyCommand(
+        "restart-broker",
+        "R",
+        "Restart broker",
+        "Broker",
+        "Restart the broker with the knobs in force. Asks first.",
+        changes=True,
+    ),
     KeyCommand("restart-load", "w", "Restart load", "Load", "End the load's process and start it again."),
-    KeyCommand("best", "b", "Apply best", "Best", "Bring the best setting so far into force, and pause."),
-    KeyCommand("defaults", "d", "Defaults", "Dflt", "Bring the broker's own defaults into force, and pause."),
+    KeyCommand("best", "b", "Apply best", "Best", "Bring the best setting so far into force, and pause.", changes=True),
+    KeyCommand("defaults", "d", "Defaults", "Dflt", "Bring the broker's own defaults into force, and pause.", changes=True),
     KeyCommand(
         "answer",
         "a",

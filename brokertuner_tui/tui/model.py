@@ -209,10 +209,22 @@ class Model:
         return "a proposal waits" if self.proposal is not None and self.state == "paused" else ""
 
     @property
+    def reads_only(self) -> bool:
+        """Whether this session changes nothing of the broker, whoever asks."""
+        return self.run is not None and self.run.read_only
+
+    @property
+    def mode(self) -> str:
+        """Who applies, in a word; empty before the run has begun."""
+        return "" if self.run is None else "read-only" if self.run.read_only else str(self.run.mode)
+
+    @property
     def broker_down(self) -> str:
         """Why the broker is down; empty while it is up, or not up yet, or ended on purpose."""
         if self.ended or self.state == "stopping":
             return ""
+        if self.trouble is not None and self.trouble.given_up:
+            return self.trouble.message
         if self.sample is not None and self.sample.broker.state == "failed":
             return self.sample.broker.error or (self.trouble.message if self.trouble else "the broker failed")
         return self.trouble.message if self.trouble else ""

@@ -175,7 +175,10 @@ def _finished(event: events.RunFinished, model: Model) -> LogLine:
 
 
 def _started(event: events.RunStarted, model: Model) -> LogLine:
-    text = f"run {event.run}: {event.workload} on {event.broker_kind} mosquitto, at {event.host}:{event.port}"
+    mode = "read-only" if event.read_only else event.mode
+    text = f"run {event.run}: {event.workload} on {event.broker_kind} mosquitto, at {event.host}:{event.port}, {mode}"
+    if event.limits:
+        text += f"; guarded are: {', '.join(event.limits)}"
     return LogLine(event.at, "▶", "quiet", text, f"everything is kept in {event.save_dir}")
 
 

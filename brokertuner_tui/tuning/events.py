@@ -89,6 +89,8 @@ class RunStarted(Event):
     save_dir: str
     mode: Mode = "guarded"
     read_only: bool = False
+    limits: tuple[str, ...] = ()
+    """What the guard minds, in words; none: there is no SLO."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +174,10 @@ class BrokerTrouble(Event):
     message: str
     log: str
     recovered: bool
+    next_attempt_s: float | None = None
+    """Until it is tried again; None: it is not waited for that."""
+    given_up: bool = False
+    """It is tried again when a person wants it."""
 
 
 @dataclass(frozen=True, slots=True)

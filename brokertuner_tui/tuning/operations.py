@@ -150,7 +150,17 @@ class Operations:
             self.trouble = report.reason
         if not report.news:
             return report.care
-        self._tell(events.BrokerTrouble(time.time(), report.reason, report.log, report.care is Care.BACK))
+        waits = report.care is Care.WAITING
+        self._tell(
+            events.BrokerTrouble(
+                time.time(),
+                report.reason,
+                report.log,
+                report.care is Care.BACK,
+                next_attempt_s=self._keeper.next_attempt_s() if waits else None,
+                given_up=report.care is Care.GIVEN_UP,
+            )
+        )
         if report.applied is not None:
             self._changed(report.applied, _how_back(report.applied))
         return report.care

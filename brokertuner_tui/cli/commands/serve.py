@@ -9,7 +9,17 @@ from typing import Annotated
 
 import typer
 
-from brokertuner_tui.cli.options import ConfigFile, Mosquitto, Pins, Preset, SaveDir, WorkloadFile, WorkloadName
+from brokertuner_tui.cli.options import (
+    ConfigFile,
+    Mode,
+    Mosquitto,
+    Pins,
+    Preset,
+    ReadOnly,
+    SaveDir,
+    WorkloadFile,
+    WorkloadName,
+)
 from brokertuner_tui.errors import TunerError, UsageError
 
 
@@ -33,6 +43,8 @@ def serve(
     workload_file: WorkloadFile = None,
     preset: Preset = None,
     pin: Pins = None,
+    mode: Mode = None,
+    read_only: ReadOnly = None,
     mosquitto: Mosquitto = None,
     save_dir: SaveDir = None,
     config: ConfigFile = None,
@@ -55,6 +67,8 @@ def serve(
             "load.workload": workload,
             "tuning.preset": preset,
             "tuning.pin": pin,
+            "tuning.mode": mode,
+            "tuning.read_only": read_only,
             "broker.kind": broker,
             "service.host": host,
             "service.port": port,

@@ -64,14 +64,18 @@ class Answer(Dialog[Word]):
 def question_for(model: Model) -> Answer | None:
     """The dialogue for what waits; a changed broker comes first. None where nothing does."""
     if model.drift is not None:
+        theirs: tuple[Word, str, str] = ("theirs", "t", "Theirs")
         lines = [
             "Somebody else has changed the broker. Nothing of it is overwritten unless you say so.",
             "",
             *(difference_text(difference) for difference in model.drift.differences),
             "",
-            "Ours: our knobs are brought into force again, and verified. Theirs: tuning goes on from what is there now.",
+            "Theirs: the session goes on from what is there now.",
         ]
-        return Answer("The broker was changed", "\n".join(lines), (("ours", "o", "Ours"), ("theirs", "t", "Theirs")))
+        if model.reads_only:
+            return Answer("The broker was changed", "\n".join(lines), (theirs,))
+        lines[-1] = f"Ours: our knobs are brought into force again, and verified. {lines[-1]}"
+        return Answer("The broker was changed", "\n".join(lines), (("ours", "o", "Ours"), theirs))
     if model.proposal is not None:
         proposal = model.proposal
         changes = [
@@ -82,5 +86,9 @@ def question_for(model: Model) -> Answer | None:
             f"Needs a restart: {clients} clients lose their connection." if proposal.needs_restart else "Needs a reload only."
         )
         text = "\n".join([proposal.why, "", *(changes or ["no knob changes: it is measured again"]), "", cost])
-        return Answer(f"Proposal for trial {proposal.trial}", text, (("apply", "y", "Apply"), ("skip", "n", "Another one")))
+        skip: tuple[Word, str, str] = ("skip", "n", "Another one")
+        if model.reads_only:
+            text += " This session only reads: apply it yourself if you like it, and it is measured."
+            return Answer(f"Proposal for trial {proposal.trial}", text, (skip,))
+        return Answer(f"Proposal for trial {proposal.trial}", text, (("apply", "y", "Apply"), skip))
     return None

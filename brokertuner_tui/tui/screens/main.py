@@ -103,12 +103,12 @@ class MainScreen(Screen[None]):
 
     def action_pause(self) -> None:
         """Space."""
-        if self._is_there("tune"):
+        if self._is_there("tune") and self._is_settled():
             self._send(commands.Resume() if self.model.state == "paused" else commands.Pause())
 
     def action_step(self) -> None:
         """s."""
-        if self._is_there("run a trial"):
+        if self._is_there("run a trial") and self._is_settled():
             self._send(commands.Step())
 
     def action_pin(self) -> None:
@@ -124,12 +124,12 @@ class MainScreen(Screen[None]):
 
     def action_best(self) -> None:
         """b."""
-        if self._is_there("apply the best"):
+        if self._may_change("apply the best"):
             self._send(commands.ApplyBest())
 
     def action_defaults(self) -> None:
         """d."""
-        if self._is_there("apply the defaults"):
+        if self._may_change("apply the defaults"):
             self._send(commands.ApplyDefaults())
 
     def action_leave(self) -> None:
@@ -146,11 +146,27 @@ class MainScreen(Screen[None]):
             return False
         return True
 
+    def _may_change(self, wish: str) -> bool:
+        """Whether there is a session that may change the broker; says so if not."""
+        if not self._is_there(wish):
+            return False
+        if self.model.reads_only:
+            self.notify(f"This session only reads (--read-only): it does not {wish}.", severity="warning", timeout=4)
+            return False
+        return True
+
+    def _is_settled(self) -> bool:
+        """Whether nobody else has changed the broker; if somebody has, that is to be answered first, or left alone."""
+        if self.model.drift is None:
+            return True
+        self.notify("Somebody else has changed the broker: say first what counts (a).", severity="warning", timeout=4)
+        return False
+
     # -- what opens something ------------------------------------------------------------------------------------------
 
     def action_edit(self) -> None:
         """e."""
-        if not self._is_there("set a knob"):
+        if not self._may_change("set a knob"):
             return
         from brokertuner_tui.tui.screens.edit import Edit, EditKnob
 
@@ -186,7 +202,7 @@ class MainScreen(Screen[None]):
 
     def action_restart_broker(self) -> None:
         """R."""
-        if not self._is_there("restart it"):
+        if not self._may_change("restart it"):
             return
         from brokertuner_tui.tui.screens.confirm import Confirm
 

@@ -32,11 +32,17 @@ class Entry:
     action: str
 
 
+def offered(model: Model) -> list[KeyCommand]:
+    """The commands that a session takes: one that only reads takes none that change the broker."""
+    return [command for command in COMMANDS if not (command.changes and model.reads_only)]
+
+
 def key_line(model: Model, knob: str | None, keys: Mapping[str, str], width: int) -> tuple[Content, list[Entry]]:
     """The footer's line, and where each key is; `keys` gives for each command the key that is shown."""
-    asked = [command for command in COMMANDS if command.footer == "asked" and command.id in keys and model.question]
-    shown = asked + [command for command in COMMANDS if command.footer == "always" and command.id in keys]
-    more = [command for command in COMMANDS if command.footer == "wide" and command.id in keys]
+    commands = offered(model)
+    asked = [command for command in commands if command.footer == "asked" and command.id in keys and model.question]
+    shown = asked + [command for command in commands if command.footer == "always" and command.id in keys]
+    more = [command for command in commands if command.footer == "wide" and command.id in keys]
     narrowest = sum(len(keys[command.id]) + 2 + len(label_for(command, model, knob, short=True)) for command in shown)
     while narrowest > width and len(shown) > 2:
         # What help and the palette can tell as well goes first; the way to them, and out, stays.
@@ -81,7 +87,7 @@ class KeyBar(Widget):
 
     def show(self, model: Model, knob: str | None) -> None:
         """Takes a new model and the knob under the cursor."""
-        shown = (model.state == "paused", knob in model.pinned if knob else False, bool(model.question))
+        shown = (model.state == "paused", knob in model.pinned if knob else False, bool(model.question), model.reads_only)
         self._model, self._knob = model, knob
         if shown != self._shown:
             self._shown = shown

@@ -118,6 +118,8 @@ def latency_view(model: Model, width: int, height: int) -> Content:
         _slo_row(scale, slo_ms),
     ]
     foot = [_count_row(window, last.trial, width), _reference_row(model, window)]
+    if model.run is not None and model.run.limits and height > len(rows) + len(axis) + len(foot):
+        foot.append(_guard_row(model, width))
     spare = height - len(rows) - len(axis) - len(foot) - 1
     if height >= _HISTOGRAM_FROM and spare >= 2:
         rows += [Content(""), *_histogram(scale, window, slo_ms, min(spare - 1, 8))]
@@ -139,6 +141,14 @@ def _count_row(window: Window, trial: int, width: int) -> Content:
     return ink.fit(parts, width)
 
 
+def _guard_row(model: Model, width: int) -> Content:
+    """What the guard minds, and whether it is kept."""
+    assert model.run is not None, "only called in a run"
+    verdict = model.judged.verdict if model.judged is not None else "pass"
+    word, style = {"pass": ("guard: ", QUIET), "fail": ("SLO broken: ", WORSE)}.get(verdict, ("SLO unsure: ", HAND))
+    return line((word, style), ", ".join(model.run.limits)).truncate(width, ellipsis=True)
+
+
 def _reference_row(model: Model, window: Window) -> Content:
     reference = model.reference
     if reference is None:
@@ -158,12 +168,13 @@ class LatencyPane(Pane):
     NAME = "latency"
     HELP = (
         "From the publisher's send to the subscriber's receive, over the last window that was measured, on a logarithmic "
-        "scale. What lies beyond the SLO is late and counts nothing. With more room: how the messages are distributed."
+        "scale. What lies beyond the SLO is late and counts nothing. With more room: how the messages are distributed. "
+        "Where [guard] sets limits, the last line has them: a setting that misses one is rolled back at once."
     )
 
     def facts(self, model: Model) -> object:
         """See `Pane`."""
-        return (id(model.trials[-1]) if model.trials else None, model.reference)
+        return (id(model.trials[-1]) if model.trials else None, model.reference, model.judged)
 
     def view(self, model: Model, width: int, height: int) -> Content:
         """See `Pane`."""

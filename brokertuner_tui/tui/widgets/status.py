@@ -40,7 +40,7 @@ def status_line(model: Model, now: float, width: int) -> Content:
     if model.leaving:
         badge, words = "■ LEAVING", f"{model.leaving}   q again to leave at once"
     elif model.broker_down:
-        badge, words = "○ BROKER DOWN", model.broker_down
+        badge, words = "○ BROKER DOWN", _down(model, now)
     elif model.state == "failed":
         badge, words = _BADGES["failed"], f"{model.reason}   q to leave"
     else:
@@ -50,10 +50,28 @@ def status_line(model: Model, now: float, width: int) -> Content:
     right = _context(model, now, bool(filled))
     # What is going on comes first; what was chosen at the start gives way, its last part (the clock) last.
     head = ink.fit(left, room, "  ")
+    if model.state == "paused":
+        # Why it is paused is worth its first words even where not all of them fit; who may change the broker stays beside it.
+        head = Content("  ").join(left).truncate(room - sum(part.cell_length + 3 for part in right[-2:]), ellipsis=True)
     while len(right) > 1 and head.cell_length + sum(part.cell_length + 3 for part in right) > room:
         right.pop(0)
     whole = ink.sides(head.truncate(room, ellipsis=True), Content("   ").join(right), room)
     return Content(" ") + whole.truncate(room, ellipsis=True, pad=True) + " "
+
+
+def _down(model: Model, now: float) -> str:
+    """Why, and what happens next."""
+    trouble, why = model.trouble, model.broker_down
+    if trouble is None:
+        return why
+    if trouble.given_up:
+        return f"space tries again: {why}"
+    if trouble.next_attempt_s is None:
+        return why
+    left = trouble.next_attempt_s - (now - trouble.at)
+    # What it says of the wait itself was true when it was told.
+    cause = why.partition("; the next attempt in ")[0]
+    return f"next attempt in {left:.1f} s: {cause}" if left > 0 else f"next attempt now: {cause}"
 
 
 def _agent_is_well(model: Model, now: float) -> list[Content]:
@@ -99,11 +117,13 @@ def _doing(model: Model, now: float, width: int) -> list[Content]:
 
 def _paused(model: Model, width: int) -> Content:
     if model.question:
-        return line((model.question, BOLD), "   a answers" if width >= 60 else "")
-    if width < 110:
-        return line("nothing changes")
-    why = model.reason if "done" in model.reason else "nothing changes on the broker"
-    return line(f"{why}   space resumes, s runs one trial")
+        return line("a answers: ", (model.question, BOLD))
+    narrow = width < 110
+    by_hand = model.reason in ("", "by the operator")
+    why = ("nothing changes" if narrow else "nothing changes on the broker") if by_hand else model.reason
+    if "given up" in model.reason:
+        return line(f"space tries again: {why}")
+    return line(why) if narrow else line(f"{why}   space resumes, s runs one trial")
 
 
 def _phase(model: Model, now: float, width: int) -> Content:
@@ -124,23 +144,23 @@ def _context(model: Model, now: float, filled: bool) -> list[Content]:
     parts = _agent_is_well(model, now)
     run = model.run
     if run is not None:
-        kind = f"mosquitto {version_text(run.version)} {run.broker_kind}"
+        kind = f"mosquitto {version_text(run.version)} {run.broker_kind}, {run.preset}"
         parts.append(line((kind, quiet)))
         if model.pinned:
             parts.append(line((f"■ {plural(len(model.pinned), 'knob')} pinned", quiet)))
-        mode = "read-only" if run.read_only else run.mode
-        parts.append(line((f"{mode}, {run.preset}", quiet)))
-        if model.restarts is not None and (words := restarts_text(model.restarts)):
-            parts.append(line((f"↻ {words}", quiet)))
-        if model.judged is not None and model.judged.verdict != "pass":
-            word = "SLO broken" if model.judged.verdict == "fail" else "SLO not known"
-            parts.append(line((f"! {word}", "" if filled else WORSE)))
     profile = model.profile
     if profile is not None:
         parts.append(line(("SLO ", quiet), f"{profile.slo_ms:g} ms"))
     if run is not None:
         name = run.workload if profile is None or profile.name == run.workload else f"{run.workload}: {profile.name}"
         parts.append(line((name, "" if filled else BOLD)))
+        if model.restarts is not None and (words := restarts_text(model.restarts)):
+            parts.append(line((f"↻ {words}", quiet)))
+        if model.judged is not None and model.judged.verdict != "pass":
+            word = "SLO broken" if model.judged.verdict == "fail" else "SLO unsure"
+            parts.append(line((f"! {word}", "" if filled else WORSE)))
+        # Last, since it gives way last: who may change the broker is shown nowhere else.
+        parts.append(line((model.mode, quiet if model.mode == "guarded" else "" if filled else BOLD)))
     end = model.finished.at if model.finished else now
     parts.append(line((clock(end - model.started_at) if model.started_at else "", quiet)))
     if model.confirmed is not None and model.confirmed.better and not filled:

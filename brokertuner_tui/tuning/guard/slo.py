@@ -195,6 +195,16 @@ class SloGuard:
         return (limit if known is None else max(limit, known)) * (1 + tolerance)
 
 
+def limits(settings: GuardSettings) -> tuple[str, ...]:
+    """Each limit that is set, in words: `p99 latency at most 20 ms`."""
+    found = ((kind, getattr(settings, kind.name)) for kind in _KINDS)
+    return tuple(
+        f"{kind.words} {'at least' if kind.least else 'at most'} {_number(kind, float(limit))}"
+        for kind, limit in found
+        if limit is not None
+    )
+
+
 def _of(good: Figures | None, kind: _Kind) -> float | None:
     value = getattr(good, kind.name) if good is not None else None
     return None if value is None or math.isnan(value) else float(value)
