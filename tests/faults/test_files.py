@@ -32,6 +32,15 @@ def stored(store: Path) -> list[int]:
         return [number for (number,) in opened.execute("select number from trials where run = ? order by number", (last,))]
 
 
+def copied(store: Path, to: Path) -> Path:
+    """The store with its log, somewhere else: SQLite would follow /proc/PID/root out of the tuner's own mounts."""
+    to.mkdir()
+    for path in store.parent.glob(f"{store.name}*"):
+        if not path.name.endswith(("-shm", ".lock")):
+            shutil.copy(path, to)
+    return to / store.name
+
+
 def told(tuner: Tuner, *words: str) -> bool:
     """Whether one of its sentences has all these words."""
     return any(all(word in json.dumps(line) for word in words) for line in tuner.lines)
@@ -67,7 +76,7 @@ def test_the_stores_disk_is_full(tuner: StartTuner, tmp_path: Path) -> None:
     after = disk.tuner.wait_for("trial", lambda line: line["verdict"] == "ok")
     numbers = [line["trial"] for line in disk.tuner.of("trial")]
     assert numbers == list(range(1, numbers[-1] + 1))
-    kept = stored(disk.folder / "store.db")
+    kept = stored(copied(disk.folder / "store.db", tmp_path / "copy"))
     assert kept[: after["trial"]] == numbers[: after["trial"]], "nothing that was told is missing"
 
 
@@ -76,6 +85,7 @@ def test_a_checkpoint_finds_no_room(tuner: StartTuner, tmp_path: Path) -> None:
     from brokertuner_tui.agent.ddpg import DDPG
 
     disk = SmallDisk(tuner, tmp_path / "home", *SAVING)
+    disk.tuner.wait_for("trial")  # a checkpoint is made behind the line of its trial
     (folder,) = (path for path in (disk.folder / "checkpoints").iterdir() if "." not in path.name)
     disk.fill(room=600_000)  # for the store, and not for a checkpoint
     disk.tuner.wait_for("notice", lambda line: "checkpoint" in line["message"])
@@ -225,7 +235,7 @@ def test_garbage_in_the_stores_pages(home: Path, tuner: StartTuner) -> None:
     program.wait_for("trial")
     (aside,) = [path for path in store.parent.glob("store.db.damaged-*") if not path.name.endswith(("-wal", "-shm"))]
     assert aside.read_bytes() == damaged
-    assert told(program, str(aside))
+    assert told(program, aside.name) or aside.name in program.errors
     assert stored(store)[0] == 1, "it goes on with a new one"
 
 

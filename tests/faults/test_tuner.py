@@ -137,7 +137,7 @@ def test_one_broker_has_one_tuner_and_is_free_when_that_dies(tuner: StartTuner, 
     assert f"process {first.process.pid} since" in error["message"]
     assert name in error["message"]
     assert second.of("trial") == []
-    assert took <= 1.0 + 4.0, "within a second of its own start, which takes its time on a busy machine"
+    assert took <= 1.0 + 14.0, "within a second of its own start, which takes its time on a busy machine"
     assert first.process.poll() is None
     first.kill()
     killed_at = time.monotonic()
