@@ -22,6 +22,7 @@ from brokertuner_tui.files import check_disk, replace_file, sync_folder
 from brokertuner_tui.knobs.catalogue import KnobValues, Value, changed
 from brokertuner_tui.knobs.validation import check_all
 from brokertuner_tui.paths import private_folder
+from brokertuner_tui.process.lock import this_process
 from brokertuner_tui.process.owner import Owner
 
 _log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class Intent:
     """When it was begun, seconds since the epoch."""
     owner: Owner
     run: str = ""
+    """That the owner was at; empty: none (an agent, or the Gymnasium environment)."""
 
     def told(self) -> str:
         """The change in words, for the operator."""
@@ -110,8 +112,8 @@ class LastGood:
         path: of the intent's file; its folder is made when it is needed.
     """
 
-    def __init__(self, path: Path, *, run: str = "") -> None:
-        self.path, self._run = path, run
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self._owner: Owner | None = None
         self.knobs: dict[str, Value] | None = None
         """None before anything was proven."""
@@ -159,7 +161,8 @@ class LastGood:
         """
         assert self.knobs is not None, "there is something to go back to before anything is changed"
         self._owner = self._owner or Owner.this_process()
-        intent = Intent(self.knobs, self.file, dict(in_force), dict(wanted), time.time(), self._owner, self._run)
+        run = this_process().run
+        intent = Intent(self.knobs, self.file, dict(in_force), dict(wanted), time.time(), self._owner, run)
         private_folder(self.path.parent)
         try:
             replace_file(self.path, intent.as_json())

@@ -11,6 +11,7 @@ import pytest
 from brokertuner_tui.broker.intent import Intent, LastGood
 from brokertuner_tui.errors import TunerError
 from brokertuner_tui.knobs.catalogue import defaults
+from brokertuner_tui.process import lock
 from brokertuner_tui.process.owner import Owner
 from tests.broker.conftest import MakeBroker
 
@@ -19,13 +20,15 @@ OTHER = USUAL | {"max_inflight_messages": 40}
 
 
 def noted(path: Path) -> LastGood:
-    last_good = LastGood(path, run="r1")
+    last_good = LastGood(path)
     last_good.starts_with(USUAL, b"# the operator's \xff\n")
     last_good.announce(USUAL, OTHER)
     return last_good
 
 
-def test_it_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_it_comes_back_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "_at_work", lock.Holder())  # what is at work is this process's: put back afterwards
+    lock.at_work(run="r1", save_dir=tmp_path)
     path = tmp_path / "made" / "intent.json"
     noted(path)
     assert path.stat().st_mode & 0o777 == 0o600
@@ -36,6 +39,7 @@ def test_it_comes_back_as_it_was(tmp_path: Path) -> None:
     assert intent.file == b"# the operator's \xff\n"
     assert intent.owner == Owner.this_process()
     assert "max_inflight_messages" in intent.told()
+    assert "(run r1)" in intent.told()
 
 
 def test_what_was_confirmed_needs_no_roll_back(tmp_path: Path) -> None:
