@@ -54,6 +54,12 @@ class Service:
         if not self.allow_changes:
             raise ApiError(403, "changes_off", f"{what}: changes are off; start the service with --allow-changes")
 
+    def must_not_only_read(self, *, unless: bool = False) -> None:
+        """Raises 409 where the session changes nothing of the broker, whoever asks."""
+        status = self.host.session_status()
+        if status is not None and status.read_only and not unless:
+            raise ApiError(409, "read_only", "the session only reads (tuning.read_only): nothing was changed")
+
     async def of_thread(self, work: Callable[[], T]) -> T:
         """What `work`, which may block, gives.
 

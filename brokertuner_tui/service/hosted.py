@@ -12,6 +12,7 @@ from brokertuner_tui.mqtt.endpoint import Endpoint
 from brokertuner_tui.service.hosted_load import HostedLoad
 from brokertuner_tui.telemetry.sample import Sample
 from brokertuner_tui.tuning.commands import Command
+from brokertuner_tui.tuning.events import Judged, Mode, Proposed, RestartsLeft
 from brokertuner_tui.workload.load import LoadStatus
 
 OnSample = Callable[[Sample], None]
@@ -29,6 +30,20 @@ class SessionStatus:
     preset: str
     pinned: Mapping[str, Value]
     best_knobs: Mapping[str, Value] | None
+    reason: str = ""
+    """Why it is in this state."""
+    mode: Mode = "guarded"
+    read_only: bool = False
+    limits: tuple[str, ...] = ()
+    """What the guard minds, in words."""
+    proposal: Proposed | None = None
+    """Waits for a person's word."""
+    slo: Judged | None = None
+    """The guard's last word that was worth telling; None: nothing was amiss yet."""
+    restarts: RestartsLeft | None = None
+    """None: there is no limit."""
+    drift: tuple[Difference, ...] = ()
+    """The session waits until somebody says what counts (`/reconcile`)."""
 
 
 class Hosted(Protocol):

@@ -28,6 +28,7 @@ class _Reading(Collector):
         yield from self._broker()
         yield from self._telemetry()
         yield from self._load()
+        yield from self._session()
         yield _gauge("orphan_processes", "Children on this machine whose tuner is gone.", len(registry.orphans()))
 
     def _broker(self) -> Iterable[Metric]:
@@ -58,6 +59,28 @@ class _Reading(Collector):
             yield _gauge("sys_messages_sent_per_second", "$SYS.", sample.sys.sent_per_s)
             yield _gauge("sys_messages_dropped_per_second", "$SYS.", sample.sys.dropped_per_s)
             yield _gauge("sys_heap_bytes", "$SYS.", sample.sys.heap_bytes)
+
+    def _session(self) -> Iterable[Metric]:
+        status = self._host.session_status()
+        drifted = bool(self._host.status().drift if status is None else status.drift)
+        yield _gauge("drifted", "1 while the broker is not as it was left: somebody else has changed it.", float(drifted))
+        if status is None:
+            return
+        mode = "read-only" if status.read_only else status.mode
+        yield InfoMetricFamily("brokertuner_session", "The tuning session.", {"mode": mode, "state": status.state})
+        yield _gauge("session_trials", "Trials that are over.", status.trial)
+        waits = status.proposal is not None
+        yield _gauge("session_proposal_waiting", "1 while a proposal waits for a person.", float(waits))
+        if status.limits:
+            verdict = "pass" if status.slo is None else str(status.slo.verdict)
+            words = GaugeMetricFamily(
+                "brokertuner_slo_verdict", "The guard's last word: 1 for what it was.", labels=["verdict"]
+            )
+            for word in ("pass", "fail", "inconclusive"):
+                words.add_metric([word], float(word == verdict))
+            yield words
+        if status.restarts is not None and status.restarts.left is not None:
+            yield _gauge("restarts_left", "That the agent may still cause in this hour.", status.restarts.left)
 
     def _load(self) -> Iterable[Metric]:
         load = self._host.load_status()

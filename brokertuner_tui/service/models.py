@@ -110,6 +110,38 @@ class RolledBackInfo(BaseModel):
     keys: list[str]
 
 
+class ProposalInfo(BaseModel):
+    """What the agent would try next (mode `recommend`, or a session that only reads)."""
+
+    at: float
+    trial: int = Field(description="The trial that would measure it.")
+    knobs: KnobSet
+    changed: list[str]
+    needs_restart: bool
+    source: str
+    why: str
+
+
+class JudgedInfo(BaseModel):
+    """The guard's word on the SLO after a trial."""
+
+    at: float
+    trial: int
+    verdict: Literal["pass", "fail", "inconclusive"]
+    reasons: list[str]
+    in_a_row: int
+    rolled_back: bool
+
+
+class RestartsInfo(BaseModel):
+    """How many restarts the agent may still cause."""
+
+    at: float
+    left: int | None
+    until: float | None = Field(description="None are allowed before this time (the epoch's seconds).")
+    why: str
+
+
 class SessionInfo(BaseModel):
     """The tuning session."""
 
@@ -120,6 +152,14 @@ class SessionInfo(BaseModel):
     preset: str
     pinned: KnobSet
     best_knobs: KnobSet | None
+    reason: str = Field(description="Why it is in this state.")
+    mode: Literal["recommend", "guarded", "autonomous"]
+    read_only: bool
+    limits: list[str] = Field(description="What the guard minds, in words.")
+    proposal: ProposalInfo | None = Field(description="Waits for /proposal/apply or /proposal/skip.")
+    slo: JudgedInfo | None = Field(description="The guard's last word that was worth telling.")
+    restarts: RestartsInfo | None = Field(description="null: there is no limit.")
+    drift: list[Difference] = Field(description="The session waits for /reconcile.")
 
 
 class State(BaseModel):
@@ -294,9 +334,13 @@ DRAIN_SCHEMA = _object({"drain_s": {"type": "number", "minimum": 0, "maximum": 6
 EVENT_SCHEMA = {
     **_object(
         {
-            "event": {"type": "string", "enum": ["sample"]},
+            "event": {"type": "string", "enum": ["sample", "session"]},
             "id": {"type": "string", "description": "Counts from 1."},
-            "data": {"type": "string", "contentMediaType": "application/json", "description": "A sample as /telemetry has it."},
+            "data": {
+                "type": "string",
+                "contentMediaType": "application/json",
+                "description": "As /telemetry, or `session` of /state.",
+            },
         },
         ["event", "id", "data"],
     ),

@@ -134,7 +134,7 @@ def _run(
     started: Callable[[], None],
 ) -> None:
     service = settings.service
-    streams = Streams(host.subscribe, service.max_streams)
+    streams = Streams(host.subscribe, service.max_streams, host.session_status)
     context = Service(
         host=host,
         changes=changes,

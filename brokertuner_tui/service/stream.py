@@ -9,6 +9,7 @@ from collections.abc import Callable
 from starlette.types import Receive, Scope, Send
 
 from brokertuner_tui.service.errors import ApiError
+from brokertuner_tui.service.hosted import SessionStatus
 from brokertuner_tui.store.plain import finite
 from brokertuner_tui.telemetry.sample import Sample
 
@@ -27,10 +28,16 @@ class Streams:
     Args:
         subscribe: see `Hosted.subscribe`.
         most: streams at once.
+        session: see `Hosted.session_status`; told when it has changed, after the sample that follows.
     """
 
-    def __init__(self, subscribe: Callable[[Callable[[Sample], None]], Callable[[], None]], most: int) -> None:
-        self._subscribe, self._most = subscribe, most
+    def __init__(
+        self,
+        subscribe: Callable[[Callable[[Sample], None]], Callable[[], None]],
+        most: int,
+        session: Callable[[], SessionStatus | None] = lambda: None,
+    ) -> None:
+        self._subscribe, self._most, self.session = subscribe, most, session
         self._open: set[_Slot] = set()
         self._closed = False
 
@@ -126,16 +133,25 @@ class Stream:
 
     async def _write(self, send: Send) -> None:
         number = 0
+        told: SessionStatus | None = None
         await _send(send, b": brokertuner-tui\n\n", more=True)
         while not self._slot.ended and (self._limit is None or number < self._limit):
             sample = await self._slot.take(HEARTBEAT_S)
             if sample is not None:
                 number += 1
-                data = json.dumps(finite(sample), allow_nan=False, separators=(",", ":"))
-                await _send(send, f"event: sample\nid: {number}\ndata: {data}\n\n".encode(), more=True)
+                await _send(send, _event("sample", number, sample), more=True)
+                session = self._streams.session()
+                if session is not None and session != told:
+                    told = session
+                    await _send(send, _event("session", number, session), more=True)
             elif not self._slot.ended:
                 await _send(send, b": alive\n\n", more=True)
         await _send(send, b"", more=False)
+
+
+def _event(name: str, number: int, data: object) -> bytes:
+    text = json.dumps(finite(data), allow_nan=False, separators=(",", ":"))
+    return f"event: {name}\nid: {number}\ndata: {text}\n\n".encode()
 
 
 async def _send(send: Send, data: bytes, *, more: bool) -> None:

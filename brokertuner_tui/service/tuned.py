@@ -39,7 +39,18 @@ class TunedHost:
         self._subscription = self._session.events.subscribe(self._fold)
         self._lock = threading.Lock()
         self._opened = threading.Event()
-        self._status = SessionStatus("", str(events.State.STARTING), 0, workload.name, settings.tuning.preset, {}, None)
+        tuning = settings.tuning
+        self._status = SessionStatus(
+            "",
+            str(events.State.STARTING),
+            0,
+            workload.name,
+            tuning.preset,
+            {},
+            None,
+            mode=tuning.mode,
+            read_only=tuning.read_only,
+        )
 
     def open(self, stopped: Callable[[], bool]) -> None:
         """Starts the session; returns when its broker runs.
@@ -184,14 +195,24 @@ class TunedHost:
     def _take(self, event: events.Event) -> None:
         match event:
             case events.RunStarted():
-                self._status = replace(self._status, run=event.run, pinned=dict(event.pinned))
+                self._status = replace(self._status, run=event.run, pinned=dict(event.pinned), limits=event.limits)
                 self._opened.set()
             case events.StateChanged():
-                self._status = replace(self._status, state=str(event.state))
+                self._status = replace(self._status, state=str(event.state), reason=event.reason)
             case events.TrialFinished():
                 best = dict(event.outcome.knobs) if event.is_best else self._status.best_knobs
                 self._status = replace(self._status, trial=event.trial, best_knobs=best)
+                if (waits := self._status.proposal) is not None and waits.trial <= event.trial:
+                    self._status = replace(self._status, proposal=None)
             case events.PinsChanged():
                 self._status = replace(self._status, pinned=dict(event.pinned))
+            case events.Proposed():
+                self._status = replace(self._status, proposal=event)
+            case events.Judged():
+                self._status = replace(self._status, slo=event)
+            case events.RestartsLeft():
+                self._status = replace(self._status, restarts=event)
+            case events.Drifted():
+                self._status = replace(self._status, drift=event.differences)
             case events.Confirmed() if event.better:
                 self._status = replace(self._status, best_knobs=dict(event.best_knobs))

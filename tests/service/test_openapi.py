@@ -18,15 +18,15 @@ from brokertuner_tui.service.gate import GateRules
 from tests.service.agents import Agent, left_of
 from tests.service.client import Client
 
-# A broker may refuse knobs that are legal (memory_limit), and endpoints say what they cannot do now. A load may be too large
-# as a whole although each of its numbers is allowed.
+# A broker may refuse knobs that are legal, and so do we where they can only do harm (memory_limit); endpoints say what they
+# cannot do now. A load may be too large as a whole although each of its numbers is allowed.
 _CONFIG = SchemathesisConfig.from_dict(
     {
         "max-stream-events": 1,
         "checks": {"not_a_server_error": {"expected-statuses": ["2xx", "3xx", "4xx", 503, 504]}},
         "operations": [
             {
-                "include-path": "/load",
+                "include-path-regex": "^/(load|apply_knobs)$",
                 "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", "409", "422", "503"]}},
             }
         ],

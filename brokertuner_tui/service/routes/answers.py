@@ -12,7 +12,7 @@ _MEANING = {
     403: "Another site's request, or changes are off.",
     404: "There is none.",
     408: "The body did not arrive in time.",
-    409: "Not now: another change is under way, the key was used, or there is no session or load.",
+    409: "Not now: another change is under way, the key was used, the mode does not allow it, or there is no session or load.",
     413: "The body is too large.",
     415: "The body is no JSON.",
     422: "A value is not allowed; `field` names it.",

@@ -51,6 +51,7 @@ def router(service: Service) -> APIRouter:
         """Brings knobs into force and verifies them; those that are not named stay as they are."""
         if not dry_run:
             service.must_allow("apply_knobs")
+            service.must_not_only_read()
         wanted = knob_values(await json_object(request))
         plan = service.changes.plan(wanted)
         refuse_traps(service.host, plan.knobs)
@@ -70,6 +71,7 @@ def router(service: Service) -> APIRouter:
     async def restart_broker(idempotency_key: str | None = _KEY) -> Response:
         """Restarts the broker with the knobs in force; also brings back one that has died."""
         service.must_allow("restart_broker")
+        service.must_not_only_read()
         done = await _done(service, "restart", {}, idempotency_key)
         return JSONResponse({"status": "ok", "key": done.change.key, "applied": done.change.applied, "replayed": done.replayed})
 
@@ -87,6 +89,7 @@ def router(service: Service) -> APIRouter:
         keep = body["keep"]
         if keep not in ("ours", "theirs"):
             raise wrong("keep must be 'ours' or 'theirs'", "keep")
+        service.must_not_only_read(unless=keep == "theirs")
         done = await _done(service, keep, {}, idempotency_key)
         told: dict[str, Any] = {"applied": done.change.applied, "knobs": dict(done.change.knobs), "replayed": done.replayed}
         return JSONResponse({"status": "ok", "key": done.change.key, **told})

@@ -88,7 +88,7 @@ def router(service: Service) -> APIRouter:
         },
     )
     async def stream(limit: int | None = Query(None, ge=1, le=1_000_000, description="End after so many.")) -> Any:
-        """Samples as server-sent events; a slow reader misses some, the newest always comes."""
+        """Samples, and what changes of a session, as server-sent events; a slow reader misses some, the newest always comes."""
         return _Passed(service.streams.open(limit))
 
     @api.get("/runs", response_model=models.Runs, responses=answers(422, 503, 504))
