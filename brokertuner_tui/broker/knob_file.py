@@ -21,7 +21,7 @@ from brokertuner_tui.files import replace_file, sync_folder
 from brokertuner_tui.knobs.catalogue import KnobValues
 from brokertuner_tui.knobs.conf import render
 from brokertuner_tui.paths import private_folder
-from brokertuner_tui.process.lock import Taken, TunerLock
+from brokertuner_tui.process.lock import Holder, Taken, TunerLock, holder_of
 
 _FIRST_LINE = b"# Written by brokertuner-tui"
 _SUM = b"# sha256 of the lines below: "
@@ -152,6 +152,10 @@ class KnobFile:
             raise TunerError(f"another tuner is at work on {self.path}: {taken.holder.told()}; end it first") from None
         except OSError as error:
             raise TunerError(f"the folder {self.path.parent} cannot be opened: {error.strerror}") from None
+
+    def holder(self) -> Holder | None:
+        """Which tuner has the broker at this moment; None: none that can be seen. Touches nothing."""
+        return holder_of(self.path.parent, note=self.kept.with_suffix(".lock"))
 
     def unlock(self) -> None:
         """Gives the folder back; may be called again."""

@@ -16,6 +16,7 @@ from brokertuner_tui.cli.runs_read import WholeRun
 from brokertuner_tui.cli.tables import add_numbers, new_table
 from brokertuner_tui.errors import UsageError
 from brokertuner_tui.knobs.catalogue import defaults
+from brokertuner_tui.knobs.conf import conf_value
 from brokertuner_tui.store.export import run_data, winner
 from brokertuner_tui.store.plain import finite, iso_time
 from brokertuner_tui.store.rows import RunRow, TrialRow
@@ -32,6 +33,8 @@ def list_entry(row: RunRow) -> dict[str, Any]:
         "trials": row.trials,
         "workload": info.workload,
         "preset": info.preset,
+        "mode": mode_of(row),
+        "resumed": row.resumed,
         "seed": info.seed,
         "started": iso_time(info.started_at),
         "ended": None if row.ended_at is None else iso_time(row.ended_at),
@@ -47,15 +50,22 @@ def list_entry(row: RunRow) -> dict[str, Any]:
 def list_table(rows: list[RunRow]) -> Table:
     """A row a run."""
     is_wide = output.is_wide()
-    table = new_table("Run", *(["Started"] if is_wide else []), "State", "Workload", "Preset")
+    table = new_table("Run", *(["Started"] if is_wide else []), "State", "Mode", "Workload", "Preset")
     add_numbers(table, "Trials", "Default", "Best")
     for row in rows:
         started = [local(row.info.started_at)] if is_wide else []
         unsure = "" if row.better in (None, True) else " ?"
         workload = one_line(row.info.workload)
         figures = (str(row.trials), _rate(row.default), _rate(row.best) + unsure)
-        table.add_row(row.id, *started, row.state, workload, row.info.preset, *figures)
+        again = f" (resumed {row.resumed}×)" if row.resumed and is_wide else ""
+        table.add_row(row.id, *started, f"{row.state}{again}", mode_of(row), workload, row.info.preset, *figures)
     return table
+
+
+def mode_of(row: RunRow) -> str:
+    """Who applied, in a word."""
+    tuning = row.info.config.get("tuning", {})
+    return "read-only" if isinstance(tuning, dict) and tuning.get("read_only") else row.info.mode
 
 
 def show_data(run: WholeRun, trials: int) -> dict[str, Any]:
@@ -92,11 +102,14 @@ def _summary(row: RunRow) -> Table:
         "run": row.id,
         "state": f"{row.state}: {row.reason}" if row.reason else row.state,
         "started": f"{local(info.started_at)}{took}",
+        "mode": mode_of(row),
         "workload": f"{info.workload}, preset {info.preset}, seed {info.seed}",
         "broker": f"{info.broker_kind}, Mosquitto {'.'.join(map(str, info.mosquitto_version))} at {info.mosquitto_path}",
         "trials": f"{row.trials}, of which {row.ok_trials} ended well",
         "restarts": f"broker {row.broker_restarts}, load {row.workload_restarts}",
     }
+    if row.resumed:
+        facts["resumed"] = "once" if row.resumed == 1 else f"{row.resumed} times"
     if row.left is not None:
         facts["left in force"] = row.left
     if row.conf_path is not None:
@@ -120,7 +133,7 @@ def _trials(trials: list[TrialRow]) -> Table:
         if window is not None:
             on_time, delivered = f"{window.on_time_per_s:,.0f}", f"{window.received_per_s:,.0f}"
             p99 = f"{window.p99_ms:.4g}" if window.received else ""
-        changes = ", ".join(f"{name}={_value(trial.knobs[name])}" for name in trial.changed if name in trial.knobs)
+        changes = ", ".join(f"{name}={conf_value(trial.knobs[name])}" for name in trial.changed if name in trial.knobs)
         table.add_row(
             f"{trial.number}{' *' if trial.number == trial.best_trial else ''}",
             trial.kind,
@@ -133,10 +146,6 @@ def _trials(trials: list[TrialRow]) -> Table:
             one_line(trial.reason or changes),
         )
     return table
-
-
-def _value(value: int | bool) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def local(at: float) -> str:

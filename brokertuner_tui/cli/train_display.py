@@ -13,6 +13,7 @@ from rich.text import Text
 from brokertuner_tui.cli import output
 from brokertuner_tui.cli.comparison import comparison_table, knobs_table
 from brokertuner_tui.errors import TunerError
+from brokertuner_tui.knobs.conf import conf_value
 from brokertuner_tui.tui.fold import fold
 from brokertuner_tui.tui.format import goodput, per_second
 from brokertuner_tui.tui.model import LogLine, Model
@@ -102,12 +103,32 @@ class Display:
             output.put_table(knobs_table(finished.best_knobs, self._model.defaults, pinned=self._model.pinned))
             if self._model.confirmed is not None and not self._model.confirmed.better:
                 output.put("The difference is within the uncertainty of the measurement.\n")
+        elif self._model.proposal is not None:
+            self._proposed(self._model.proposal, finished)
+            return
         elif finished.trials:
             output.put("No setting was confirmed against the default.\n")
         if finished.conf_path is not None:
             output.put(f"Config file: {finished.conf_path}\n")
         if finished.trials:
             output.put(f"Take it elsewhere: brokertuner-tui runs export {finished.run} --conf broker_tuner.conf\n")
+
+    def _proposed(self, proposal: events.Proposed, finished: events.RunFinished) -> None:
+        """What nobody has applied yet, as lines of a config, and how to apply it."""
+        output.put(f"Nothing was changed. The last proposal: {proposal.why}\n\n")
+        for name in proposal.changed:
+            now = self._model.knobs.get(name)
+            was = "" if now is None else f"   # now {conf_value(now)}"
+            output.put(f"{name} {conf_value(proposal.knobs[name])}{was}\n")
+        how = "restart" if proposal.needs_restart else "reload (SIGHUP)"
+        whole = f"{finished.conf_path} has all of it: put it" if finished.conf_path is not None else "Put these lines"
+        output.put(
+            f"\n{whole} into the broker's conf.d, and {how} the broker; the same command again measures what it brings.\n"
+        )
+        if self._model.run is not None and not self._model.run.read_only:
+            output.put(
+                "Or have it applied and measured when you say so: brokertuner-tui launch --mode recommend, then key a.\n"
+            )
 
 
 def _make_progress(console: Console) -> Progress:

@@ -21,6 +21,7 @@ from brokertuner_tui.broker.systemd import polkit_rule
 from brokertuner_tui.config.settings import BrokerSettings
 from brokertuner_tui.connection.policy import POLICIES, ReconnectPolicy
 from brokertuner_tui.connection.tracker import ConnectionStatus
+from brokertuner_tui.doctor import leftovers
 from brokertuner_tui.doctor.finding import Finding, failure, ok, warning
 from brokertuner_tui.errors import TunerError
 from brokertuner_tui.knobs.catalogue import Version, defaults
@@ -117,9 +118,9 @@ def _external(there: ExternalBroker, settings: BrokerSettings) -> Iterator[Findi
         yield ok("listener", f"port {listener.port if listener else there.port}")
         yield ok("permissions", f"this user may write {there.knob_file.path}, and reload and restart {there.program}")
     try:
-        there.facts  # noqa: B018 - where it cannot be had, that was said above
+        yield from leftovers.tuner(there.knob_file)
     except TunerError:
-        return
+        return  # its config cannot be had: that was said above
     try:
         yield from _version(there.version, there.program)
         yield from _told(there.endpoint, POLICIES[settings.connection])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from brokertuner_tui.config.settings import Settings
-from brokertuner_tui.doctor import broker, machine, storage
+from brokertuner_tui.doctor import broker, leftovers, machine, storage
 from brokertuner_tui.doctor.finding import Finding, failure
 from brokertuner_tui.errors import TunerError
 
@@ -32,6 +32,9 @@ def _checks(settings: Settings, save_dir: Path) -> list[Check]:
     def save_dir_() -> Iterator[Finding]:
         return storage.save_dir(save_dir)
 
+    def session() -> Iterator[Finding]:
+        return leftovers.session(settings.store, save_dir)
+
     def store() -> Iterator[Finding]:
         return storage.store(settings.store, save_dir)
 
@@ -46,5 +49,5 @@ def _checks(settings: Settings, save_dir: Path) -> list[Check]:
 
     return [
         machine.versions, machine.cores, machine.memory, machine.open_files, machine.systemd, machine.load_tools,
-        save_dir_, store, store_password, password_file, token_file, broker_,
+        leftovers.orphans, save_dir_, session, store, store_password, password_file, token_file, broker_,
     ]  # fmt: skip

@@ -20,6 +20,10 @@ def render(values: Mapping[str, Value]) -> str:
     legal = check_all(values)
     lines = []
     for knob in CATALOGUE:
-        value = legal[knob.name]
-        lines.append(f"{knob.name} {str(value).lower() if knob.type == 'bool' else value}\n")
+        lines.append(f"{knob.name} {conf_value(legal[knob.name])}\n")
     return "".join(lines)
+
+
+def conf_value(value: Value) -> str:
+    """One value as Mosquitto reads it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -125,6 +125,22 @@ def this_process() -> Holder:
 _started_at = time.time()
 
 
+def holder_of(path: Path, *, note: Path | None = None) -> Holder | None:
+    """Who has the lock at this moment; None: nobody, or that cannot be seen. Touches nothing, and keeps nobody from taking it.
+
+    Args:
+        path, note: see `TunerLock`.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return _holder(note or path, descriptor) if _locked_by(descriptor) else None
+    finally:
+        os.close(descriptor)
+
+
 def _holder(note: Path, descriptor: int) -> Holder:
     """Who has the lock: what is written, if it is of the process that the kernel names."""
     pid = _locked_by(descriptor)

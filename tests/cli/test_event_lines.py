@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
+from brokertuner_tui.broker.interface import Difference
 from brokertuner_tui.cli import event_lines
 from brokertuner_tui.cli.train_json import JsonLines
 from brokertuner_tui.env.outcome import Verdict
@@ -14,7 +16,7 @@ from brokertuner_tui.errors import TunerError
 from brokertuner_tui.knobs.catalogue import NAMES
 from brokertuner_tui.tuning import events
 from brokertuner_tui.tuning.events import State
-from tests.cli.fake_session import whole_run
+from tests.cli.fake_session import started, whole_run
 from tests.cli.program import lines_of
 from tests.store import made
 
@@ -99,3 +101,27 @@ def test_the_summary_comes_last(capsys: pytest.CaptureFixture[str]) -> None:
     assert told[-3]["conf"] == "/data/broker_tuner.conf"
     assert told[-2] == {"event": "error", "message": "something failed", "exit_code": 1}
     assert err == ""
+
+
+def test_what_an_operator_is_to_know_of_a_broker_that_matters() -> None:
+    difference = Difference("knob", "max_queued_messages", "1000", "5")
+    told = [
+        replace(started(), mode="recommend", read_only=True, limits=("p99 latency at most 20 ms",)),
+        events.Proposed(1.0, 4, made.BEST_KNOBS, ("max_inflight_messages",), True, "actor", "31 % were late"),
+        events.Judged(2.0, 4, events.SloVerdict.FAIL, ("p99 latency: 41 ms, at most 20 ms",), 1, True),
+        events.RestartsLeft(3.0, 2, None, "5 an hour"),
+        events.Drifted(4.0, (difference,)),
+        events.Drifted(5.0, ()),
+        events.BrokerTrouble(6.0, "killed", "", False, next_attempt_s=3.8),
+    ]
+    lines = [json.loads(json.dumps(event_lines.line(event), allow_nan=False)) for event in told]
+    assert [line["event"] for line in lines] == ["run", "proposal", "slo", "restarts_left", "drift", "drift", "broker"]
+    run, proposal, slo, restarts, drift, settled, trouble = lines
+    assert (run["mode"], run["read_only"], run["limits"]) == ("recommend", True, ["p99 latency at most 20 ms"])
+    assert (proposal["trial"], proposal["knobs"], proposal["needs_restart"]) == (4, made.BEST_KNOBS, True)
+    assert (slo["verdict"], slo["rolled_back"], slo["in_a_row"]) == ("fail", True, 1)
+    assert slo["reasons"] == ["p99 latency: 41 ms, at most 20 ms"]
+    assert (restarts["left"], restarts["until"], restarts["why"]) == (2, None, "5 an hour")
+    assert drift["differences"] == [{"what": "knob", "name": "max_queued_messages", "ours": "1000", "theirs": "5"}]
+    assert settled["differences"] == []
+    assert (trouble["state"], trouble["next_attempt_s"], trouble["given_up"]) == ("down", 3.8, False)

@@ -131,5 +131,5 @@ def test_a_damaged_store_is_one_line_and_stays_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "s" / "store.db").write_bytes(b"garbage\n" * 1000)
     ended = run(tmp_path, "runs", "list", "--save-dir", "s")
     assert ended.returncode == 1
-    assert "is damaged or not a store" in error_of(ended)
+    assert "is not a store of brokertuner-tui" in error_of(ended)
     assert (tmp_path / "s" / "store.db").read_bytes() == b"garbage\n" * 1000
