@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from brokertuner_tui.config.settings import StoreSettings
-from brokertuner_tui.doctor.finding import Finding, failure, ok, warning
+from brokertuner_tui.doctor.finding import Finding, failure, ok
 from brokertuner_tui.errors import TunerError
 
 _ROOM_BYTES = 256 * 2**20
@@ -67,11 +67,9 @@ def store(settings: StoreSettings, folder: Path) -> Iterator[Finding]:
         mend = '# see docs/operate.md, "The store"'
         yield failure("store", str(error), "no run can be kept, and earlier ones cannot be read", mend)
         return
-    yield ok("store", f"{shown}, {len(runs)} runs, whole")
-    dead = [run.id for run in runs if run.running and not run.info.owner.is_elsewhere and not run.info.owner.alive()]
-    if dead:
-        why = "their processes are gone; the next session says so in their records, and releases what they have left"
-        yield warning("runs", f"{len(dead)} interrupted: {', '.join(dead[:5])}", why, "brokertuner-tui runs recover")
+    broken_off = [run.id for run in runs if run.state == "interrupted"]
+    more = f" ({len(broken_off)} interrupted: `runs resume {broken_off[0]}` goes on)" if broken_off else ""
+    yield ok("store", f"{shown}, {len(runs)} runs{more}, whole")
 
 
 def secret(name: str, path: Path | None) -> Iterator[Finding]:

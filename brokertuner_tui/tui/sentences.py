@@ -240,7 +240,7 @@ def _proposed(event: events.Proposed, model: Model) -> LogLine:
 
 def _judged(event: events.Judged, model: Model) -> LogLine:
     word, glyph, tone = {
-        "pass": ("the SLO is kept again", "✓", "better"),
+        "pass": ("passes the guard again", "✓", "better"),
         "fail": ("breaks the SLO", "▼", "worse"),
         "inconclusive": ("the SLO cannot be judged", "?", "warning"),
     }[event.verdict]
