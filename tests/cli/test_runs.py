@@ -27,7 +27,11 @@ def _fill(folder: Path) -> list[str]:
         store.record_trial(old, made.trial(2, verdict=Verdict.FAILED, best_trial=1), broker_restarts=2, workload_restarts=0)
         store.record_confirmation(old, made.confirmed(), [("default", made.window(on_time=0)), ("best", made.window())])
         store.finish_run(old, made.finished(old))
-        new = store.create_run(made.run_info(started_at=made.run_info().started_at + 3600, workload="wan\x1b[2J"))
+        new = store.create_run(
+            made.run_info(
+                started_at=made.run_info().started_at + 3600, workload="wan\x1b[2J", config={"tuning": {"read_only": True}}
+            )
+        )
         store.set_state(new, State.TUNING)
     with Store.open(folder / "store.db"):
         pass  # the writer is gone: its next start says that the run was interrupted
@@ -44,9 +48,11 @@ def test_list(tmp_path: Path) -> None:
     assert first["best"]["on_time_per_s"] == 49_900
     assert first["default"]["p99_ms"] is None
     assert (second["run"], second["state"], second["trials"], second["best"]) == (new, "interrupted", 0, None)
+    assert (first["mode"], first["resumed"], second["mode"]) == ("guarded", 0, "read-only")
     text = run(tmp_path, "runs", "list", "--save-dir", "s").stdout
     assert text.index(new) < text.index(old)
     assert "49,900/s" in text
+    assert "read-only" in text
     assert "\x1b" not in text
 
 
