@@ -90,12 +90,16 @@ class FileWatch:
     @property
     def was_link(self) -> bool:
         """Whether it was a link when we left it."""
-        return bool(self._ours[-1].link)
+        return bool(self._ours[0].link)
 
     def writing(self, data: bytes | None) -> None:
-        """From now on this is ours, too: said before it is written, so that no moment and no failure makes it theirs."""
-        now = self._ours[-1]
-        self._ours = (now, Content.of(data, now.link))
+        """From now on this is ours, too: said before it is written, so that no moment and no failure makes it theirs.
+
+        Nor do several: what was there before the first of them is ours until one has been written.
+        """
+        now, *unwritten = self._ours
+        content = Content.of(data, now.link)
+        self._ours = (now, *(other for other in unwritten if other != content), content)
         self._seen = None
 
     def wrote(self) -> None:
@@ -124,7 +128,7 @@ class FileWatch:
         theirs = content.words
         if bool(content.link) != self.was_link and "link" not in theirs:
             theirs = f"{theirs} (no link any more)"
-        return Difference("file", str(self.path), self._ours[-1].words, theirs)
+        return Difference("file", str(self.path), self._ours[0].words, theirs)
 
 
 class ConfigWatch:

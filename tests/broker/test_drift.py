@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from brokertuner_tui.broker import drift as drift_module
-from brokertuner_tui.broker.drift import FileWatch, is_proposal, knob_differences
+from brokertuner_tui.broker.drift import Content, FileWatch, is_proposal, knob_differences
 from brokertuner_tui.broker.external import ExternalBroker
 from brokertuner_tui.broker.interface import ApplyFailed, BrokerDrifted, Difference
 from brokertuner_tui.broker.managed import ManagedBroker
@@ -261,6 +261,13 @@ def test_what_we_are_about_to_write_is_ours_at_every_moment(tmp_path: Path) -> N
     assert watch.difference() is not None, "put back by somebody"
     path.write_text("new")
     assert watch.difference(closely=True) is None
+    for data in (b"one", b"another", b"one"):
+        watch.writing(data)  # and the disk is full, again and again
+    assert watch.difference() is None
+    path.write_text("theirs")
+    found = watch.difference()
+    assert found is not None
+    assert found.ours == Content.of(b"new").words, "what was never written is not what was left there"
 
 
 def test_the_operators_own_files(unit: FakeUnit, external: ExternalBroker) -> None:

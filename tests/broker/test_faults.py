@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from brokertuner_tui.broker.interface import ApplyFailed
+from brokertuner_tui.broker.interface import ApplyFailed, BrokerDrifted
 from brokertuner_tui.broker.managed import ManagedBroker
 from brokertuner_tui.broker.pretest import Attempt, PreTest
 from brokertuner_tui.errors import ExitCode, TunerError, UsageError
@@ -36,6 +36,11 @@ def wrapper(path: Path, mosquitto: Path, script: str) -> Path:
     path.write_text(f'#!/bin/sh\nmosquitto={shlex.quote(str(mosquitto))}\n[ "$1" = -h ] && exec "$mosquitto" -h\n{script}\n')
     path.chmod(0o755)
     return path
+
+
+def meddler(path: Path, mosquitto: Path, script: str) -> Path:
+    """A Mosquitto at whose pre-tests `script` runs in the broker's folder: somebody who comes right after we have looked."""
+    return wrapper(path, mosquitto, f'case "$PWD" in */pretest/*) (cd ../..; {script});; esac\nexec "$mosquitto" "$@"')
 
 
 def one_line(error: BaseException) -> str:
@@ -176,10 +181,9 @@ def test_when_even_the_last_good_knobs_fail(mosquitto: Path, make_broker: MakeBr
 
 def test_errors_in_the_log_count(mosquitto: Path, make_broker: MakeBroker, tmp_path: Path) -> None:
     """A reload that the broker dislikes: the broker goes on serving with its old config and says so in its log only."""
-    broker = make_broker(mosquitto)
+    broker = make_broker(meddler(tmp_path / "meddled", mosquitto, "echo bogus 1 > conf.d/zz.conf"))
     usual = started(broker)
     broken = broker.folder / "conf.d" / "zz.conf"
-    broken.write_text("bogus 1\n")
     with pytest.raises(ApplyFailed, match=r"Error: Unknown configuration variable .*bogus.*zz\.conf:1") as raised:
         broker.apply(usual | {"persistence": True})
     assert raised.value.restored is None, "a restart with that file cannot work"
@@ -247,21 +251,25 @@ def test_a_folder_that_cannot_be_written(mosquitto: Path, make_broker: MakeBroke
 
 def test_a_folder_that_can_no_longer_be_written(mosquitto: Path, make_broker: MakeBroker, tmp_path: Path) -> None:
     """Nothing is touched: the broker goes on as it is."""
-    broker = make_broker(mosquitto)
+    armed, aside = tmp_path / "armed", tmp_path / "aside"
+    script = f"[ -e '{armed}' ] && mv conf.d '{aside}' && touch conf.d"  # a file where the folder was
+    broker = make_broker(meddler(tmp_path / "meddled", mosquitto, script))
     usual = started(broker)
     pid = broker.status().pid
     included = broker.folder / "conf.d"
-    included.rename(tmp_path / "aside")
-    included.touch()  # a file where the folder was
     for change in ({"persistence": True}, {"max_inflight_messages": 5}):
+        armed.touch()
         with pytest.raises(ApplyFailed, match=r"cannot be written: .*; the knobs before are still in force") as raised:
             broker.apply(usual | change)
         assert raised.value.restored is not None
         assert (raised.value.restored.how, raised.value.restored.pid) == ("none", pid)
+        with pytest.raises(BrokerDrifted, match=r"conf\.d.* cannot be read: Not a directory.*nothing was written"):
+            broker.apply(usual | change)
         assert broker.status().state == "listening"
         assert broker.status().knobs == usual
-    included.unlink()
-    (tmp_path / "aside").rename(included)
+        armed.unlink()
+        included.unlink()
+        aside.rename(included)
     assert broker.apply(usual | {"persistence": True}).how == "reload"
 
 
