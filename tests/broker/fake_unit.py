@@ -53,6 +53,8 @@ def main() -> int:
         return 4
     if mode == f"ignore {verb}":
         return 0
+    if mode == f"break {verb}":
+        (folder / "conf.d" / "a.conf").write_text("no_such_word 1\n")  # somebody who comes after the tuner has looked
     pid = pid_of(folder)
     match verb:
         case "start":
