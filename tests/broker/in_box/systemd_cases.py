@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 
 from brokertuner_tui.broker.external import ExternalBroker
 from brokertuner_tui.broker.external_checks import NotReady
-from brokertuner_tui.broker.interface import ApplyFailed, BrokerStopped
+from brokertuner_tui.broker.interface import ApplyFailed, BrokerDrifted, BrokerStopped
 from brokertuner_tui.broker.systemd import SystemdService, polkit_rule
 from brokertuner_tui.knobs.catalogue import defaults
 from brokertuner_tui.mqtt.endpoint import Endpoint
@@ -212,11 +213,15 @@ def test_the_brokers_words_when_it_does_not_start(make_broker: Callable[..., Ext
     broker.start(BASELINE)
     main = MAIN.read_bytes()
     MAIN.write_bytes(main + b"no_such_word 1\n")
+    with pytest.raises(BrokerDrifted, match=re.escape(str(MAIN))):
+        broker.apply(BASELINE | {"max_inflight_messages": 7})
+    assert broker.accept().how == "none", "that is what its operator wants, and no knob is another one"
     with pytest.raises(ApplyFailed, match=r"Unknown configuration variable .*no_such_word"):
         broker.apply(BASELINE | {"max_inflight_messages": 7})
     assert broker.status().state == "failed"
     MAIN.write_bytes(main)
-    assert broker.restart().how == "restart"
+    assert broker.reclaim().how == "restart"
+    assert broker.status().knobs == BASELINE
 
 
 def test_a_reload_that_the_broker_ignores(make_broker: Callable[..., ExternalBroker]) -> None:
