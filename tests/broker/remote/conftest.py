@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,9 +31,19 @@ QUICK = ReconnectPolicy(
 
 
 @pytest.fixture
-def agent(mosquitto_2_0_21: Path, tmp_path: Path) -> Iterator[Agent]:
+def broken(tmp_path: Path) -> Path:
+    """While this file is there, the agent's Mosquitto ends at once."""
+    return tmp_path / "broken"
+
+
+@pytest.fixture
+def agent(mosquitto_2_0_21: Path, tmp_path: Path, broken: Path) -> Iterator[Agent]:
     """One that serves, and allows changes."""
-    made = Agent(tmp_path / "agent", mosquitto_2_0_21)
+    program = tmp_path / "mosquitto"
+    real, flag = shlex.quote(str(mosquitto_2_0_21)), shlex.quote(str(broken))
+    program.write_text(f'#!/bin/sh\n[ -e {flag} ] && exit 7\nexec {real} "$@"\n')
+    program.chmod(0o700)
+    made = Agent(tmp_path / "agent", program)
     try:
         yield made.start()
     finally:

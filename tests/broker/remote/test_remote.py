@@ -83,12 +83,22 @@ def test_what_the_broker_refuses_is_told_in_its_own_words_and_put_back(connect: 
     assert broker.alive()
 
 
-def test_a_broker_that_dies_is_seen_and_brought_back(connect: Connect, agent: Agent) -> None:
+def test_a_broker_that_dies_is_back_by_the_agents_own_doing(connect: Connect, agent: Agent) -> None:
     broker = connect(agent.url)
     pid = broker.start(broker.baseline).pid
     os.kill(pid, signal.SIGKILL)
+    assert eventually(lambda: broker.alive() and broker.status().pid not in (None, pid))
+    assert broker.status().knobs == broker.baseline
+
+
+def test_a_broker_that_does_not_come_back_is_seen_and_brought_back(connect: Connect, agent: Agent, broken: Path) -> None:
+    broker = connect(agent.url)
+    pid = broker.start(broker.baseline).pid
+    broken.touch()
+    os.kill(pid, signal.SIGKILL)
     assert eventually(lambda: not broker.alive())
-    assert "signal 9" in broker.status().error
+    assert eventually(lambda: "exit code 7" in broker.status().error), broker.status()
+    broken.unlink()
     brought_back = broker.restart()
     assert broker.alive(), "an older sample does not make it dead again"
     assert brought_back.pid != pid
