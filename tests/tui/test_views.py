@@ -88,7 +88,7 @@ def test_what_was_chosen_at_the_start_gives_way_to_what_is_going_on(model: Model
     for text in ("mosquitto 2.0.21 managed", "managed, slo", "SLO 10 ms", "fanout", "0:01:12"):
         assert text in wide
     assert wide.rstrip().endswith("guarded   0:01:12")
-    assert narrow.rstrip().endswith("guarded   0:01:12"), "who may change the broker is shown nowhere else"
+    assert narrow.rstrip().endswith("guarded  0:01:12"), "who may change the broker is shown nowhere else"
     assert "mosquitto" not in narrow
 
 

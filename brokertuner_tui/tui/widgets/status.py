@@ -47,15 +47,16 @@ def status_line(model: Model, now: float, width: int) -> Content:
         badge, words = _BADGES[model.state], ""
     badge_part = f" {badge} " if filled else (f" {badge} ", "$on-badge on $primary bold")
     left: list[Content] = [line(badge_part), line(words)] if words else [line(badge_part), *_doing(model, now, width)]
-    right = _context(model, now, bool(filled))
+    right = _context(model, now, bool(filled), is_narrow=width < 110)
+    gap = "  " if width < 110 else "   "
     # What is going on comes first; what was chosen at the start gives way, its last part (the clock) last.
     head = ink.fit(left, room, "  ")
     if model.state == "paused":
         # Why it is paused is worth its first words even where not all of them fit; who may change the broker stays beside it.
-        head = Content("  ").join(left).truncate(room - sum(part.cell_length + 3 for part in right[-2:]), ellipsis=True)
-    while len(right) > 1 and head.cell_length + sum(part.cell_length + 3 for part in right) > room:
+        head = Content("  ").join(left).truncate(room - sum(part.cell_length + len(gap) for part in right[-2:]), ellipsis=True)
+    while len(right) > 1 and head.cell_length + sum(part.cell_length + len(gap) for part in right) > room:
         right.pop(0)
-    whole = ink.sides(head.truncate(room, ellipsis=True), Content("   ").join(right), room)
+    whole = ink.sides(head.truncate(room, ellipsis=True), Content(gap).join(right), room)
     return Content(" ") + whole.truncate(room, ellipsis=True, pad=True) + " "
 
 
@@ -139,7 +140,7 @@ def _phase(model: Model, now: float, width: int) -> Content:
     return line(word, " ", ("▰" * done, "$primary"), ("▱" * (cells - done), "$line"), (left, QUIET))
 
 
-def _context(model: Model, now: float, filled: bool) -> list[Content]:
+def _context(model: Model, now: float, filled: bool, *, is_narrow: bool) -> list[Content]:
     quiet = "" if filled else QUIET
     parts = _agent_is_well(model, now)
     run = model.run
@@ -150,7 +151,7 @@ def _context(model: Model, now: float, filled: bool) -> list[Content]:
             parts.append(line((f"■ {plural(len(model.pinned), 'knob')} pinned", quiet)))
     profile = model.profile
     if profile is not None:
-        parts.append(line(("SLO ", quiet), f"{profile.slo_ms:g} ms"))
+        parts.append(line(("≤" if is_narrow else "SLO ", quiet), f"{profile.slo_ms:g} ms"))
     if run is not None:
         name = run.workload if profile is None or profile.name == run.workload else f"{run.workload}: {profile.name}"
         parts.append(line((name, "" if filled else BOLD)))
