@@ -26,7 +26,8 @@ def test_a_measurement_from_start_to_end(serve: Serve) -> None:
     time.sleep(0.5)
     window = Window.from_dict(client.post("/load/window/close", {"drain_s": 1}).data)
     assert window.sent > 50
-    assert (window.received, window.lost, window.clients) == (window.expected, 0, 4)
+    assert window.received >= window.expected, "and what was on its way when the window was opened"
+    assert (window.lost, window.missing, window.duplicated, window.clients) == (0, 0, 0, 4)
     # A restart of the broker by the agent is no reason for the load to back off.
     assert client.apply(max_inflight_messages=50).data["applied"]["how"] == "restart"
     assert client.post("/load/ready", {"deadline_s": 20}).status == 200
