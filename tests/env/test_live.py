@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brokertuner_tui.config.settings import BrokerSettings, LiveSettings, LoadSettings, Settings, SloReward, TuningSettings
-from brokertuner_tui.env import testbed
+from brokertuner_tui.env import trial
 from brokertuner_tui.env.outcome import Outcome, Verdict
 from brokertuner_tui.env.slo import SloPreset
 from brokertuner_tui.env.testbed import Testbed
@@ -222,7 +222,7 @@ def test_a_window_goes_on_until_there_is_enough_to_judge_by(make_site: Callable[
 
 
 def test_too_few_samples_say_nothing(make_site: Callable[..., Site], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(testbed, "_PROBE_PATIENCE_S", 0.0)
+    monkeypatch.setattr(trial, "_PROBE_PATIENCE_S", 0.0)
     site = make_site(LIVE.model_copy(update={"probe_rate": 1.0, "window_sec": 0.5}))
     site.bed.open()
     site.bed.start_load()
