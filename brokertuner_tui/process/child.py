@@ -47,7 +47,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=without_secrets(os.environ if env is None else env),
+                env={**without_secrets(os.environ if env is None else env), reaper.MARK: registry.mark()},
                 cwd=cwd,
                 pass_fds=pass_fds,
                 # Its own session: the terminal's hang-up must not reach it, SIGHUP would make Mosquitto reload.

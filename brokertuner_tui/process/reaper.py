@@ -3,6 +3,9 @@
 SIGKILL leaves no chance to clean up, and Linux's parent-death signal is tied to the thread that forked and is cleared by
 setuid. So a small process of its own holds the read end of a pipe: when the tuner is gone, however it went, the pipe closes,
 and the reaper ends every child that was not ended yet.
+
+A tuner can be killed between starting a child and telling the reaper, too. So each child carries its owner's identity in its
+environment (`mark`), and the reaper, at the end, looks for those that it was never told of.
 """
 
 from __future__ import annotations
@@ -16,10 +19,50 @@ import time
 from pathlib import Path
 
 _TERM_S = 5.0
+MARK = "BTT_OWNER"
+_UNBORN_S = 0.5
+"""A child that had not begun to run its program yet gets its environment within this time."""
 _lock = threading.Lock()
 _process: subprocess.Popen[bytes] | None = None
 _pipe: int | None = None
 _watched: dict[int, str] = {}
+
+
+def mark() -> str:
+    """The identity of this process, and where PIDs mean that; what its children have in their environment begins so."""
+    return f"{os.getpid()}-{_start_ticks(os.getpid())}-{_pid_namespace()}"
+
+
+def _pid_namespace() -> int:
+    """Of this process: in a container the same number is another process."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return 0
+
+
+def marked(wanted: str = "") -> dict[int, tuple[str, str]]:
+    """Living processes that carry a mark (of this owner, or of any): by PID, their start in ticks and the mark."""
+    found = {}
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            environ = Path(f"/proc/{name}/environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        told = [part[len(MARK) + 1 :].decode(errors="replace") for part in environ if part.startswith(f"{MARK}=".encode())]
+        if told and told[0].startswith(wanted) and (ticks := _start_ticks(int(name))):
+            found[int(name)] = (ticks, told[0])
+    return found
+
+
+def dead_owner(told: str) -> tuple[int, int] | None:
+    """PID and start in ticks of the process that a mark names, if it runs no more; None: it does, or nobody here can tell."""
+    parts = told.split("-")[:3]
+    if len(parts) < 3 or not all(part.isdecimal() and part.isascii() for part in parts) or int(parts[2]) != _pid_namespace():
+        return None
+    return None if _start_ticks(int(parts[0])) == parts[1] else (int(parts[0]), int(parts[1]))
 
 
 def watch(pid: int) -> None:
@@ -66,7 +109,7 @@ def _start() -> None:
     try:
         _process = subprocess.Popen(
             # -I -S: no site-packages, so that it is up in milliseconds and small.
-            [sys.executable, "-I", "-S", __file__],
+            [sys.executable, "-I", "-S", __file__, mark()],
             stdin=read,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -124,6 +167,12 @@ def _main() -> None:
             children[int(pid)] = ticks
         else:
             children.pop(int(pid), None)
+    _end(children)
+    time.sleep(_UNBORN_S)
+    _end({pid: ticks for pid, (ticks, _) in marked(f"{sys.argv[1]}-").items()})
+
+
+def _end(children: dict[int, str]) -> None:
     deadline = time.monotonic() + _TERM_S
     _signal(children, signal.SIGTERM)
     _signal(children, signal.SIGCONT)

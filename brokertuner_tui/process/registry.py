@@ -12,11 +12,15 @@ import os
 import signal
 import socket
 import time
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import psutil
+
 from brokertuner_tui import paths
+from brokertuner_tui.process import reaper
 from brokertuner_tui.process.identity import Identity, boot_id
 
 TOO_MANY = 10
@@ -68,6 +72,15 @@ def folder() -> Path:
     return paths.state_dir() / "children"
 
 
+def mark() -> str:
+    """What a child of this process carries in its environment (`reaper.MARK`): who started it, and whose registry has it."""
+    return f"{reaper.mark()}-{_registry()}"
+
+
+def _registry() -> str:
+    return f"{zlib.crc32(os.fsencode(folder())):08x}"
+
+
 def enter(pid: int, argv: Sequence[str], log: Path) -> Path | None:
     """Keeps a file for a child of this process; None where that is not possible (a child is worth more than its file)."""
     try:
@@ -106,8 +119,27 @@ def entries() -> list[Entry]:
 
 
 def orphans() -> list[Entry]:
-    """The children that live without their owner."""
-    return [entry for entry in entries() if entry.is_orphan]
+    """The children that live without their owner; those, too, whose owner was killed before it could make a file."""
+    found = [entry for entry in entries() if entry.is_orphan]
+    known = {entry.pid for entry in found}
+    for pid, (_, told) in reaper.marked().items():
+        is_of_here = pid not in known and told.endswith(f"-{_registry()}")
+        owner = reaper.dead_owner(told) if is_of_here else None
+        if owner is not None and (entry := _of_marked(pid, *owner)) is not None:
+            found.append(entry)
+    return sorted(found, key=lambda entry: entry.pid)
+
+
+def _of_marked(pid: int, owner_pid: int, owner_ticks: int) -> Entry | None:
+    try:
+        child = Identity.of(pid)
+        if os.getsid(pid) != pid:  # a part of a child, which ends with it
+            return None
+        program = Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return None
+    began = psutil.boot_time() + owner_ticks / os.sysconf("SC_CLK_TCK")
+    return Entry(pid, child.created_at, owner_pid, began, boot_id(), socket.gethostname(), program, "")
 
 
 def tidy() -> None:

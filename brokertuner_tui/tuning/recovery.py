@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # importing the store imports SQLAlchemy
 
 log = logging.getLogger(__name__)
 CHECK_EVERY_S = 60.0
+_SAME_S = 1.0
+"""Start times are counted in ticks from a boot whose time of day may be set."""
 _MOST_NAMED = 5
 
 
@@ -32,7 +34,8 @@ def release(run: RunRow, save_dir: Path) -> str:
     done = [f"its {what} (process {child.pid}) was ended" for what, child in _children(run) if registry.end(child)]
     owner = run.info.owner
     for orphan in registry.orphans():
-        if (orphan.owner_pid, orphan.owner_created_at) == (owner.pid, owner.created_at) and registry.end(orphan.child):
+        is_its = orphan.owner_pid == owner.pid and abs(orphan.owner_created_at - owner.created_at) < _SAME_S
+        if is_its and registry.end(orphan.child):
             done.append(f"its {orphan.program} (process {orphan.pid}) was ended")
     registry.tidy()
     for left in (save_dir / "checkpoints").glob(f".{run.id}.*.new"):

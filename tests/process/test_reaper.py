@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from brokertuner_tui.process import reaper, registry
 from brokertuner_tui.process.identity import Identity
 from tests.waiting import eventually, line_in
 
@@ -95,3 +96,44 @@ time.sleep(600)
     finally:
         os.killpg(owner.pid, signal.SIGKILL)
         owner.stdout.close()
+
+
+UNTOLD = """
+import os, sys, time
+from pathlib import Path
+from brokertuner_tui.process import child, reaper
+first = child.Child(["sleep", "600"], log_path=Path("/dev/null"))
+def killed(pid):
+    Path(sys.argv[1]).write_text(f"{pid}\\n")
+    if sys.argv[2] == "both":
+        reaper._process.kill()
+    os.kill(os.getpid(), 9)
+reaper.watch = killed
+child.Child(["sleep", "600"], log_path=Path("/dev/null"))
+"""
+
+
+def test_a_child_that_the_reaper_was_never_told_of_is_ended(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", UNTOLD, str(tmp_path / "pid"), "owner"], check=False, timeout=60)
+    child = Identity.of(int((tmp_path / "pid").read_text()))
+    assert eventually(lambda: not child.alive())
+
+
+def test_a_child_without_reaper_and_file_is_an_orphan_of_its_owner(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", UNTOLD, str(tmp_path / "pid"), "both"], check=False, timeout=60)
+    child = Identity.of(int((tmp_path / "pid").read_text()))
+    mine = [orphan for orphan in registry.orphans() if orphan.pid == child.pid]
+    try:
+        assert [orphan.program for orphan in mine] == ["sleep"]
+        assert registry.end(mine[0].child)
+    finally:
+        registry.end(child)
+    assert not child.alive()
+
+
+def test_the_mark_of_a_living_owner_and_of_elsewhere_says_nothing() -> None:
+    pid, ticks, namespace = reaper.mark().split("-")
+    assert reaper.dead_owner(reaper.mark()) is None
+    assert reaper.dead_owner(f"{pid}-{int(ticks) + 1}-{namespace}") == (int(pid), int(ticks) + 1)
+    for other in (f"{pid}-1-{int(namespace) + 1}", f"{pid}-1", "", "a-b-c", f"²-1-{namespace}", f"{pid}--{namespace}"):
+        assert reaper.dead_owner(other) is None
