@@ -16,6 +16,10 @@ def boot_id() -> str:
         return ""
 
 
+SAME_S = 0.1
+"""Start times that differ by less are one: /proc counts in ticks of 10 ms from boot. Whoever is taken for another is left alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """A process: its PID, and when it was created (seconds since the epoch)."""
@@ -39,8 +43,7 @@ class Identity:
         """Whether this very process still runs (a zombie does not)."""
         try:
             process = psutil.Process(self.pid)
-            # /proc counts in ticks of 10 ms from boot; the boot time itself may be adjusted by NTP.
-            same = abs(process.create_time() - self.created_at) < 1.0
+            same = abs(process.create_time() - self.created_at) < SAME_S
             return same and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brokertuner_tui.process import registry
-from brokertuner_tui.process.identity import Identity
+from brokertuner_tui.process.identity import SAME_S, Identity
 from brokertuner_tui.tuning import events
 from brokertuner_tui.tuning.events import Level
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:  # importing the store imports SQLAlchemy
 
 log = logging.getLogger(__name__)
 CHECK_EVERY_S = 60.0
-_SAME_S = 1.0
-"""Start times are counted in ticks from a boot whose time of day may be set."""
 _MOST_NAMED = 5
 
 
@@ -34,7 +32,7 @@ def release(run: RunRow, save_dir: Path) -> str:
     done = [f"its {what} (process {child.pid}) was ended" for what, child in _children(run) if registry.end(child)]
     owner = run.info.owner
     for orphan in registry.orphans():
-        is_its = orphan.owner_pid == owner.pid and abs(orphan.owner_created_at - owner.created_at) < _SAME_S
+        is_its = orphan.owner_pid == owner.pid and abs(orphan.owner_created_at - owner.created_at) < SAME_S
         if is_its and registry.end(orphan.child):
             done.append(f"its {orphan.program} (process {orphan.pid}) was ended")
     registry.tidy()

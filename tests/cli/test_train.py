@@ -113,6 +113,10 @@ def _evaluate(home: Path, mosquitto: Path, checkpoint: Path) -> None:
     assert summary["std_reward"] == pytest.approx(abs(rewards[0] - rewards[1]) / 2)
     (checkpoint / "tensors.safetensors").write_bytes(b"short")
     ended = run(home, *words)
+    assert ended.returncode == 0, "the one before it is whole"
+    assert "truncated" in ended.stderr
+    (checkpoint.with_name(f"{checkpoint.name}.previous") / "tensors.safetensors").write_bytes(b"short")
+    ended = run(home, *words)
     assert ended.returncode == 2
     assert "truncated" in error_of(ended)
 

@@ -112,7 +112,7 @@ def test_packets_come_out_of_any_pieces(bodies: list[bytes], data: st.DataObject
             "0100 32 1100000001 130002 210003 220004 2401 2501 2700000014 2801 2901 2a01"
             "12000161 1500016d 16000164 1a0000 1c0000 1f0000",
             5,
-            packets.Connack(0, True, 3, 20),
+            packets.Connack(0, True, 3, 20, maximum_qos=1),
         ),
     ],
 )

@@ -179,6 +179,15 @@ exec "{real}" "$@"
     return program
 
 
+def fragile_mosquitto(folder: Path, real: Path, broken: Path) -> Path:
+    """A Mosquitto that ends at once (exit code 7) while the file `broken` is there."""
+    program = folder / "fragile" / "mosquitto"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\n[ -e "{broken}" ] && exit 7\nexec "{real}" "$@"\n')
+    program.chmod(0o700)
+    return program
+
+
 def left_of(kin: list[psutil.Process], within_s: float = 15.0) -> list[psutil.Process]:
     """Those that still run after some time to go; an ended one that nobody has waited for counts as gone."""
     deadline = time.monotonic() + within_s

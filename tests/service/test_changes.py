@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from brokertuner_tui.knobs.catalogue import CATALOGUE, NAMES
-from tests.service.agents import Agent, SlowMosquitto, picky_mosquitto, until
+from tests.service.agents import Agent, SlowMosquitto, fragile_mosquitto, picky_mosquitto, until
 from tests.service.client import Answer
 from tests.service.conftest import Looking, Serve
 
@@ -205,17 +205,20 @@ def test_what_the_broker_refuses_is_put_back_and_told_in_its_words(
     assert client.get("/state").data["broker"]["restarts"] == starts, "not tried again"
 
 
-def test_a_broker_that_dies_is_seen_and_brought_back(serve: Serve) -> None:
-    client = serve()
+def test_a_broker_that_does_not_come_back_is_seen_and_brought_back(serve: Serve, mosquitto: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    client = serve(mosquitto=fragile_mosquitto(tmp_path, mosquitto, broken))
     assert client.get("/readyz").status == 200
+    broken.touch()
     os.kill(client.get("/state").data["broker"]["pid"], signal.SIGKILL)
-    until(lambda: client.get("/readyz").status == 503)
-    assert "signal 9" in client.get("/readyz").data["reasons"][0]
+    until(lambda: "exit code 7" in " ".join(client.get("/readyz").data["reasons"]) or None)
+    assert client.get("/readyz").status == 503
     state = client.get("/state").data["broker"]
     assert (state["state"], state["knobs"], state["pid"]) == ("failed", None, None)
     assert "brokertuner_broker_up 0.0" in client.get("/metrics").text
     assert set(client.get("/knobs").data["knobs"]) == set(NAMES)
     assert client.ask("POST", "/apply_knobs?dry_run=true", {"max_packet_size": 5000}).data["would"]["how"] == "restart"
+    broken.unlink()
     assert client.post("/restart_broker").data["applied"]["how"] == "restart"
     assert client.get("/readyz").data == {"ready": True, "reasons": []}
 

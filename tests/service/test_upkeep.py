@@ -12,7 +12,7 @@ from typing import Any
 
 from brokertuner_tui.broker.probe import Probe
 from brokertuner_tui.mqtt.endpoint import Endpoint
-from tests.service.agents import until
+from tests.service.agents import fragile_mosquitto, until
 from tests.service.client import Client
 from tests.service.conftest import Serve
 
@@ -63,11 +63,7 @@ def test_one_that_hangs_is_restarted(serve: Serve) -> None:
 
 def test_one_that_does_not_stay_up_comes_back_when_it_is_asked_for(serve: Serve, mosquitto: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
-    program = tmp_path / "fragile" / "mosquitto"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\n[ -e "{broken}" ] && exit 1\nexec "{mosquitto}" "$@"\n')
-    program.chmod(0o700)
-    client = serve(mosquitto=program)
+    client = serve(mosquitto=fragile_mosquitto(tmp_path, mosquitto, broken))
     broken.touch()
     os.kill(broker_of(client)["pid"], signal.SIGKILL)
     until(lambda: broker_of(client)["state"] == "failed" or None)
