@@ -34,7 +34,7 @@ from benchmarks.tuner import Tuner, World, is_broker, is_load
 from benchmarks.watcher import Seen, Watcher
 from brokertuner_tui.broker.ports import free_port
 
-_SHORT = ["--total-timesteps", "1000000", "--save-freq", "20"]
+_SHORT = ["--total-timesteps", "1000000"]
 _SETTLED_S = 3.0
 
 

@@ -143,7 +143,7 @@ class Watcher:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._port), timeout=0.2) as connection:
                 connection.settimeout(_STEP_S)
                 connection.sendall(packets.connect("soak-watcher"))
-                connection.sendall(packets.subscribe(1, [(topic_name(TOPIC_PREFIX, 0), 0)]))
+                connection.sendall(packets.subscribe(1, [(topic_name(f"{TOPIC_PREFIX}/+", 0), 0)]))
                 self._serve(connection)
             self._stop.wait(0.005)
 

@@ -17,7 +17,7 @@ def boot_id() -> str:
 
 
 SAME_S = 0.1
-"""Start times that differ by less are one: /proc counts in ticks of 10 ms from boot. Whoever is taken for another is left alone."""
+"""Seconds by which start times of one process may differ: /proc counts in ticks of 10 ms from boot."""
 
 
 @dataclass(frozen=True, slots=True)
