@@ -16,6 +16,7 @@ from brokertuner_tui.env.outcome import Outcome
 from brokertuner_tui.errors import DiskFailed, TunerError
 from brokertuner_tui.knobs.catalogue import KnobValues
 from brokertuner_tui.process.backoff import Care
+from brokertuner_tui.process.memory import give_back
 from brokertuner_tui.tuning import commands, events
 from brokertuner_tui.tuning.attempts import attempt
 from brokertuner_tui.tuning.by_hand import ByHand, answer
@@ -38,6 +39,7 @@ if TYPE_CHECKING:  # importing the store imports SQLAlchemy
     from brokertuner_tui.tuning.recorder import Recorder
 
 T = TypeVar("T")
+_TRIALS_TO_A_TRIM = 20
 _IDLE_S = 0.1
 
 
@@ -340,6 +342,8 @@ class Run:
         try:
             self._retry("the agent was not saved", lambda: self._recorder.agent(self._learner.agent, self.trials))
             self._checkpointed = self.trials
+            if self.trials % _TRIALS_TO_A_TRIM == 0:
+                give_back()
         except DiskFailed:
             raise  # never to be tried again
         except (TunerError, OSError) as error:
