@@ -1,4 +1,4 @@
-"""Gives back what the allocator keeps: tensors of growing sizes leave holes in the heap that glibc does not return by itself."""
+"""Gives back what the allocator keeps: tensors of growing sizes leave holes in the heap that glibc does not return itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def _find() -> Callable[[int], int] | None:
     except (OSError, AttributeError):
         return None
     trim.argtypes, trim.restype = [ctypes.c_size_t], ctypes.c_int
-    return trim  # type: ignore[no-any-return]
+    return trim
 
 
 _trim = _find()
