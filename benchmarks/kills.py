@@ -12,6 +12,7 @@ anything was lost, broken or left over. `--json` for programs.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import random
 import sqlite3
@@ -156,16 +157,17 @@ def main() -> int:
         }
         kills = Kills(World(Path(folder), settings), random.Random(options.seed), options.mosquitto)
         began = time.monotonic()
-        for number in range(1, options.kills + 1):
-            kills.one()
-            if not options.json:
-                print(
-                    f"\r{number} of {options.kills} kills, {len(kills.acknowledged)} trials",
-                    end="",
-                    file=sys.stderr,
-                    flush=True,
-                )
-        result = {"kills": options.kills, "seconds": time.monotonic() - began} | kills.result()
+        done = 0
+        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C: what was found by then counts
+            while done < options.kills:
+                kills.one()
+                done += 1
+                if not options.json:
+                    said = f"\r{done} of {options.kills} kills, {len(kills.acknowledged)} trials"
+                    print(said, end="", file=sys.stderr, flush=True)
+        for process in kills.world.processes():
+            process.kill()
+        result = {"kills": done, "seconds": time.monotonic() - began} | kills.result()
     if options.json:
         print(json.dumps(result))
     else:
