@@ -50,6 +50,15 @@ def check_disk(error: OSError, path: Path) -> None:
         raise DiskFailed(f"the disk failed: {path}: {error.strerror}: what was not acknowledged by then may be lost") from error
 
 
+def remove_leftovers(path: Path) -> None:
+    """Removes what `replace_file` has left beside `path` when it was killed; for whoever alone may write `path`."""
+    path = Path(os.path.realpath(path))
+    with contextlib.suppress(OSError):
+        for left in list(path.parent.iterdir()):
+            if left.name.startswith(f".{path.name}.") and left.name.endswith(".new") and left.is_file():
+                left.unlink()
+
+
 def sync_folder(folder: Path) -> None:
     """Makes the names in `folder` durable (a rename is not, before that).
 

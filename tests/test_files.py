@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from brokertuner_tui.files import replace_file
+from brokertuner_tui.files import remove_leftovers, replace_file
 
 
 def test_new_and_replaced(tmp_path: Path) -> None:
@@ -53,3 +53,18 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     assert ended.returncode == 7
     assert (tmp_path / "a").read_text() == "old"
     assert os.listdir(tmp_path) == ["a"]
+
+
+def test_what_a_killed_write_has_left_goes_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.conf"
+    replace_file(path, b"whole")
+    left = tmp_path / ".a.conf.x1y2.new"
+    left.write_bytes(b"ha")
+    kept = [tmp_path / name for name in ("b.conf", ".b.conf.x1.new", ".a.conf.x1.old", "a.conf.new")]
+    for other in kept:
+        other.write_bytes(b"mine")
+    remove_leftovers(path)
+    assert not left.exists()
+    assert path.read_bytes() == b"whole"
+    assert all(other.exists() for other in kept)
+    remove_leftovers(tmp_path / "no folder" / "c")

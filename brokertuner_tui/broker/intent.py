@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from brokertuner_tui.errors import TunerError, UsageError
-from brokertuner_tui.files import check_disk, replace_file, sync_folder
+from brokertuner_tui.files import check_disk, remove_leftovers, replace_file, sync_folder
 from brokertuner_tui.knobs.catalogue import KnobValues, Value, changed
 from brokertuner_tui.knobs.validation import check_all
 from brokertuner_tui.paths import private_folder
@@ -128,6 +128,7 @@ class LastGood:
         Raises:
             TunerError: it cannot be read, or not be set aside.
         """
+        remove_leftovers(self.path)
         try:
             data = self.path.read_bytes()
         except FileNotFoundError:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from brokertuner_tui.broker.service import Problem
 from brokertuner_tui.errors import TunerError
-from brokertuner_tui.files import replace_file, sync_folder
+from brokertuner_tui.files import remove_leftovers, replace_file, sync_folder
 from brokertuner_tui.knobs.catalogue import KnobValues
 from brokertuner_tui.knobs.conf import render
 from brokertuner_tui.paths import private_folder
@@ -152,6 +152,8 @@ class KnobFile:
             raise TunerError(f"another tuner is at work on {self.path}: {taken.holder.told()}; end it first") from None
         except OSError as error:
             raise TunerError(f"the folder {self.path.parent} cannot be opened: {error.strerror}") from None
+        for path in (self.path, self.kept, self.intent):
+            remove_leftovers(path)
 
     def holder(self) -> Holder | None:
         """Which tuner has the broker at this moment; None: none that can be seen. Touches nothing."""

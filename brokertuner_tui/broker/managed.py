@@ -16,6 +16,7 @@ from brokertuner_tui.broker.operator_conf import read_operator_conf
 from brokertuner_tui.broker.ports import PortTaken, free_port, holder, is_free
 from brokertuner_tui.broker.pretest import PreTest
 from brokertuner_tui.errors import TunerError
+from brokertuner_tui.files import remove_leftovers
 from brokertuner_tui.knobs.catalogue import KnobValues, Value, changed, defaults, needs_restart
 from brokertuner_tui.knobs.validation import check_all
 
@@ -89,6 +90,7 @@ class ManagedBroker(ManagedChange):
             folder = self._folder
             self._watch = DriftWatch(lambda: read_operator_conf(folder.main_conf), folder.knob_conf, folder.log)
             self._pretest = PreTest(self._mosquitto, version, folder.path / "pretest", folder.for_a_test)
+            remove_leftovers(self._folder.knob_conf)
             unfinished, self._recovered = self._last_good.unfinished()
             if unfinished is not None:
                 legal = dict(unfinished.last_good)
