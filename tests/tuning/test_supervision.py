@@ -194,7 +194,7 @@ def test_a_load_that_does_not_start_any_more_ends_the_run_with_its_reason(
     reader.wait_for(TrialFinished)
     pid = reader.wait_for(Sampled, lambda event: event.sample.load.pid is not None).sample.load.pid
     assert pid is not None
-    monkeypatch.setattr(builtin, "environment", lambda: {"PYTHONPATH": "/nowhere"})
+    monkeypatch.setattr(builtin, "environment", lambda: {"PYTHONHOME": "/nowhere"})
     os.kill(pid, signal.SIGKILL)
     finished = reader.wait_for(RunFinished)
     assert finished.state is State.FAILED
