@@ -21,7 +21,7 @@ from tests.faults.catalogue import row
 from tests.faults.conftest import StartTuner, config_of
 from tests.faults.tuner import Tuner, is_broker, is_generator, runs
 
-KILLS = 6
+KILLS = 4
 """`benchmarks/kills.py` has two hundred."""
 
 
