@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import secrets
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from brokertuner_tui.knobs.catalogue import changed as differing
 from brokertuner_tui.service.errors import ApiError
 from brokertuner_tui.service.hosted import Hosted
 from brokertuner_tui.service.journal import Journal, JournalError
+from brokertuner_tui.service.rounds import Rounds
 
 _log = logging.getLogger(__name__)
 CLIENT_HEADER = "x-brokertuner-client"
@@ -178,17 +178,13 @@ class SilenceLook:
     def __init__(
         self, confirmation: Confirmation, between: Callable[[Callable[[], None]], None], *, every_s: float = 0.5
     ) -> None:
-        self._confirmation, self._between, self._every_s = confirmation, between, every_s
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="silence", daemon=True)
-        self._thread.start()
+        self._confirmation, self._between = confirmation, between
+        self._rounds = Rounds("silence", every_s, self._look)
 
     def close(self) -> None:
         """Ends it, before the changes are closed."""
-        self._stopped.set()
-        self._thread.join()
+        self._rounds.close()
 
-    def _run(self) -> None:
-        while not self._stopped.wait(self._every_s):
-            if self._confirmation.overdue():
-                self._between(self._confirmation.roll_back)
+    def _look(self) -> None:
+        if self._confirmation.overdue():
+            self._between(self._confirmation.roll_back)

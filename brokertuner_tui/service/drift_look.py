@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import threading
 
 from brokertuner_tui.broker.interface import Difference, told
-from brokertuner_tui.errors import TunerError
 from brokertuner_tui.service.changes import Changes
 from brokertuner_tui.service.hosted import Hosted
+from brokertuner_tui.service.rounds import Rounds
 
 _log = logging.getLogger(__name__)
 
@@ -22,21 +20,16 @@ class DriftLook:
     """
 
     def __init__(self, host: Hosted, changes: Changes, *, every_s: float = 1.0) -> None:
-        self._host, self._changes, self._every_s = host, changes, every_s
+        self._host, self._changes = host, changes
         self._seen: tuple[Difference, ...] = ()
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="drift", daemon=True)
-        self._thread.start()
+        self._rounds = Rounds("drift", every_s, self._look)
 
     def close(self) -> None:
         """Ends it, before the changes are closed."""
-        self._stopped.set()
-        self._thread.join()
+        self._rounds.close()
 
-    def _run(self) -> None:
-        while not self._stopped.wait(self._every_s):
-            with contextlib.suppress(TunerError):  # what cannot be looked at now is looked at in the next round
-                found = self._changes.between(self._host.drift)
-                if found and found != self._seen:
-                    _log.warning("%s", told(found))
-                self._seen = found
+    def _look(self) -> None:
+        found = self._changes.between(self._host.drift)
+        if found and found != self._seen:
+            _log.warning("%s", told(found))
+        self._seen = found

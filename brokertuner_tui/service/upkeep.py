@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
-
-from brokertuner_tui.errors import TunerError
 from brokertuner_tui.service.alone import AloneHost
 from brokertuner_tui.service.changes import Changes
+from brokertuner_tui.service.rounds import Rounds
 
 
 class Upkeep:
@@ -18,21 +15,16 @@ class Upkeep:
     """
 
     def __init__(self, host: AloneHost, changes: Changes, *, every_s: float = 0.1) -> None:
-        self._host, self._changes, self._every_s = host, changes, every_s
+        self._host, self._changes = host, changes
         self._was_down = False
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
-        self._thread.start()
+        self._rounds = Rounds("upkeep", every_s, self._look)
 
     def close(self) -> None:
         """Ends it, before the changes are closed."""
-        self._stopped.set()
-        self._thread.join()
+        self._rounds.close()
 
-    def _run(self) -> None:
-        while not self._stopped.wait(self._every_s):
-            with contextlib.suppress(TunerError):  # what cannot be looked at now is looked at in the next round
-                down = bool(self._host.trouble())
-                if down or self._was_down:  # that it is up again is for the keeper to know, too
-                    self._changes.between(self._host.look_after)
-                self._was_down = down
+    def _look(self) -> None:
+        down = bool(self._host.trouble())
+        if down or self._was_down:  # that it is up again is for the keeper to know, too
+            self._changes.between(self._host.look_after)
+        self._was_down = down
