@@ -15,6 +15,23 @@ import psutil
 
 from tests.cli.program import command, environment
 
+CONFIG = """
+[tuning]
+step_interval_sec = 0.2
+settle_sec = 0.05
+confirm_windows = 2
+[load]
+workload = "small"
+[workload.small]
+publishers = 2
+subscribers = 2
+topics = 2
+qos = 1
+rate = 400
+slo_ms = 100
+"""
+"""A small load, and trials that are quickly over."""
+
 Wrap = Callable[[Sequence[str]], list[str]]
 """Makes the command that runs a command in some way."""
 

@@ -10,25 +10,9 @@ import pytest
 
 from brokertuner_tui.agent.ddpg import DDPG
 from brokertuner_tui.store.store import Store
-from tests.cli.running import Running, running
+from tests.cli.running import CONFIG, Running, running
 from tests.failing_disk import syncs, with_failing_fsync
 from tests.small_disk import fill, on_small_disk
-
-CONFIG = """
-[tuning]
-step_interval_sec = 0.2
-settle_sec = 0.05
-confirm_windows = 2
-[load]
-workload = "small"
-[workload.small]
-publishers = 2
-subscribers = 2
-topics = 2
-qos = 1
-rate = 400
-slo_ms = 100
-"""
 
 
 @pytest.fixture

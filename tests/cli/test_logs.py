@@ -13,23 +13,8 @@ from typing import Any
 import pytest
 
 from tests.cli.program import command, environment, lines_of, run
-from tests.cli.running import is_broker, running
+from tests.cli.running import CONFIG, is_broker, running
 
-CONFIG = """
-[tuning]
-step_interval_sec = 0.2
-settle_sec = 0.05
-confirm_windows = 2
-[load]
-workload = "small"
-[workload.small]
-publishers = 2
-subscribers = 2
-topics = 2
-qos = 1
-rate = 400
-slo_ms = 100
-"""
 PASSWORD = "correct-horse"
 
 
