@@ -1,0 +1,94 @@
+"""What a benchmark keeps: plain data, a line of JSON each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from brokertuner_tui.knobs.catalogue import Value
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What is compared within: one workload on one version of the broker, with one seed."""
+
+    workload: str
+    version: str
+    """`2.0.21`"""
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One trial of one method."""
+
+    number: int
+    """From 1; 1 is the default's."""
+    profile: str
+    """Name of the profile that ran (a workload with phases has several)."""
+    verdict: str
+    knobs: Mapping[str, Value]
+    reward: float | None
+    on_time_per_s: float
+    """On-time goodput, deliveries a second; 0 unless the verdict is `ok`."""
+    on_time_stderr: float
+    received_per_s: float
+    p99_ms: float | None
+    restarted: bool
+    """Whether this setting took a restart of the broker."""
+    at_s: float
+    """Seconds of this method's own time until the trial was over, thinking included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """All trials of one method in one cell: what is repeated as a whole if it was interrupted."""
+
+    cell: Cell
+    method: str
+    started_at: float
+    """Seconds since the epoch."""
+    seconds: float
+    best: Mapping[str, Mapping[str, Value]]
+    """By the profile's name: the setting that the method would leave in force."""
+    trials: tuple[Trial, ...]
+    thinking_s: float
+    """Of `seconds`: spent in `ask` and `tell`."""
+    on_time_total: int = 0
+    """Deliveries in time over the whole of `seconds`, restarts and settling included (of the load's own count); 0: not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """The windows in which one method's best setting was measured, in turns with those of all others of the cell."""
+
+    cell: Cell
+    method: str
+    profile: str
+    on_time_per_s: tuple[float, ...]
+    """One number a window."""
+    received_per_s: tuple[float, ...]
+    p99_ms: tuple[float, ...]
+
+
+def to_json(record: Unit | Confirmed) -> dict[str, Any]:
+    """With `kind` saying which of the two it is."""
+    return {"kind": type(record).__name__.lower(), **asdict(record)}
+
+
+def from_json(data: Mapping[str, Any]) -> Unit | Confirmed:
+    """From what `to_json` gave.
+
+    Raises:
+        ValueError, KeyError, TypeError: it is something else.
+    """
+    values = {key: value for key, value in data.items() if key != "kind"}
+    values["cell"] = Cell(**values["cell"])
+    if data["kind"] == "unit":
+        values["trials"] = tuple(Trial(**trial) for trial in values["trials"])
+        return Unit(**values)
+    if data["kind"] == "confirmed":
+        figures = ("on_time_per_s", "received_per_s", "p99_ms")
+        return Confirmed(**{**values, **{name: tuple(values[name]) for name in figures}})
+    raise ValueError(f"unknown kind {data['kind']!r}")
