@@ -56,7 +56,7 @@ class Unit:
     thinking_s: float
     """Of `seconds`: spent in `ask` and `tell`."""
     on_time_total: int = 0
-    """Deliveries in time over the whole of `seconds`, restarts and settling included (of the load's own count); 0: not known."""
+    """Deliveries in time over the whole of `seconds`, restarts and settling included (the load counts); 0: not known."""
 
 
 @dataclass(frozen=True, slots=True)
