@@ -1,0 +1,104 @@
+"""What a run taught about a load, in sentences."""
+
+from __future__ import annotations
+
+from brokertuner_tui.insight.results import Estimate, KnobInsight, LoadInsight
+from brokertuner_tui.knobs.catalogue import BY_NAME, Value
+
+_MOST = 3
+"""Knobs that have a clause of their own."""
+
+
+def sentences(load: LoadInsight) -> tuple[str, ...]:
+    """One or two plain sentences, without the load's name."""
+    if load.verdict != "explained":
+        return (load.why,)
+    found = load.mattering
+    clauses = [_clause(knob, load) for knob in found[:_MOST]]
+    more = len(found) - _MOST
+    if more > 0:
+        clauses.append(f"{more} more matter{'s' * (more == 1)} less")
+    if not found:
+        clauses.append("no knob stands out alone")
+    rest = _rest(load)
+    return (f"{'; '.join(clauses)}.", rest) if rest else (f"{'; '.join(clauses)}.",)
+
+
+def amount(figure: float, load: LoadInsight, *, signed: bool = False) -> str:
+    """A goodput with its unit: `48.2k/s`, `97.1 %`."""
+    sign = "+" if signed and figure >= 0 else ""
+    if load.in_percent:
+        return f"{sign}{figure:.1f} %"
+    size = abs(figure)
+    if size >= 1e6:
+        return f"{sign}{figure / 1e6:.2f}M/s"
+    return f"{sign}{figure / 1e3:.1f}k/s" if size >= 1e3 else f"{sign}{figure:.0f}/s"
+
+
+def interval(estimate: Estimate, load: LoadInsight, *, signed: bool = False) -> str:
+    """`+24.1k/s [22.0k/s, 26.2k/s]`"""
+    low, high = (amount(end, load) for end in (estimate.low, estimate.high))
+    return f"{amount(estimate.mean, load, signed=signed)} [{low}, {high}]"
+
+
+def share(estimate: Estimate | None) -> str:
+    """`62 % [48, 75]`; empty for None."""
+    if estimate is None:
+        return ""
+    return f"{100 * estimate.mean:.0f} % [{100 * estimate.low:.0f}, {100 * estimate.high:.0f}]"
+
+
+def value_text(knob: str, value: Value) -> str:
+    """`true`, `500`, `no limit`."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return BY_NAME[knob].special.get(value, f"{value:,}")
+
+
+def as_good(knob: KnobInsight) -> str:
+    """`from 300 up`, `from 300 to 2,000`, `true or false`; empty where it is not known."""
+    low, high = knob.as_good_from, knob.as_good_to
+    if low is None or high is None:
+        return ""
+    if isinstance(low, bool):
+        return value_text(knob.knob, low) if low == high else "true or false"
+    if low == high:
+        return value_text(knob.knob, low)
+    if knob.open_below and knob.open_above:
+        return "any that was tried"
+    if knob.open_above:
+        return f"from {value_text(knob.knob, low)} up"
+    if knob.open_below:
+        return f"up to {value_text(knob.knob, high)}"
+    return f"from {value_text(knob.knob, low)} to {value_text(knob.knob, high)}"
+
+
+def _clause(knob: KnobInsight, load: LoadInsight) -> str:
+    name, best = knob.knob, value_text(knob.knob, knob.best)
+    range_text = as_good(knob)
+    flat = f"; {range_text} is as good" if range_text not in ("", best) else ""
+    costs = knob.default_costs
+    if knob.best != knob.default and costs is not None and costs.low > 0:
+        flat = f" ({range_text} is as good)" if range_text not in ("", best) else ""
+        return f"{name} {best} earns {interval(costs, load, signed=True)}{flat}"
+    worst = min(knob.curve, key=lambda point: point.expected, default=None)
+    if worst is not None and load.best is not None and load.best.mean - worst.expected > load.tolerance:
+        lost = amount(load.best.mean - worst.expected, load)
+        flat = f" ({range_text} is as good)" if range_text not in ("", best) else ""
+        return f"{name} matters: {value_text(name, worst.value)} costs {lost} against {best}{flat}"
+    return f"{name} matters together with others{flat}"
+
+
+def _rest(load: LoadInsight) -> str:
+    groups = {
+        "does not show": [knob.knob for knob in load.knobs if knob.status == "no sign"],
+        "is not clear yet": [knob.knob for knob in load.knobs if knob.status == "unclear"],
+    }
+    parts = []
+    for words, names in groups.items():
+        if len(names) > _MOST:
+            parts.append(f"{len(names)} others: {words.replace('does', 'do').replace('is not', 'are not')}")
+        elif names:
+            many = words.replace("does", "do").replace("is not", "are not") if len(names) > 1 else words
+            parts.append(f"{', '.join(names)} {many}")
+    return f"{'; '.join(parts)}." if parts else ""
