@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from brokertuner_tui.env.outcome import Outcome
 from brokertuner_tui.knobs.catalogue import KnobValues, Value, Version
@@ -32,3 +32,15 @@ class Bed(Protocol):
 
     def close(self) -> None:
         """Ends everything. May be called again."""
+
+
+@runtime_checkable
+class Clock(Protocol):
+    """What a bed can say besides, so that what a method costs is counted in full. For one that cannot, it is reckoned from
+    the timings of its trials (`beds.Reckoned`)."""
+
+    def now(self) -> float:
+        """Seconds on the clock that the workload's phases follow; the wall's on a real broker."""
+
+    def on_time_total(self) -> int:
+        """Deliveries in time since the load's start, restarts and settling included. Exact right after a change of phase."""

@@ -42,6 +42,15 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
+class PhaseTotal:
+    """What arrived in time while one phase of a workload lasted, restarts and settling included."""
+
+    profile: str
+    seconds: float
+    on_time: int
+
+
+@dataclass(frozen=True, slots=True)
 class Unit:
     """All trials of one method in one cell: what is repeated as a whole if it was interrupted."""
 
@@ -57,6 +66,8 @@ class Unit:
     """Of `seconds`: spent in `ask` and `tell`."""
     on_time_total: int = 0
     """Deliveries in time over the whole of `seconds`, restarts and settling included (the load counts); 0: not known."""
+    phases: tuple[PhaseTotal, ...] = ()
+    """Of a workload with phases: one each time that one came, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +78,17 @@ class Confirmed:
     method: str
     profile: str
     on_time_per_s: tuple[float, ...]
-    """One number a window."""
+    """One number a window; 0 where the broker did not take the setting."""
     received_per_s: tuple[float, ...]
-    p99_ms: tuple[float, ...]
+    p99_ms: tuple[float | None, ...]
+    """None where nothing came."""
+    found_under: str = ""
+    """Of a workload with phases: the profile for which the method had this setting, measured here as a constant under
+    `profile`."""
 
 
 def to_json(record: Unit | Confirmed) -> dict[str, Any]:
-    """With `kind` saying which of the two it is."""
+    """With `kind` saying which of the two it is; all numbers are finite."""
     return {"kind": type(record).__name__.lower(), **asdict(record)}
 
 
@@ -87,6 +102,7 @@ def from_json(data: Mapping[str, Any]) -> Unit | Confirmed:
     values["cell"] = Cell(**values["cell"])
     if data["kind"] == "unit":
         values["trials"] = tuple(Trial(**trial) for trial in values["trials"])
+        values["phases"] = tuple(PhaseTotal(**phase) for phase in values.get("phases", ()))
         return Unit(**values)
     if data["kind"] == "confirmed":
         figures = ("on_time_per_s", "received_per_s", "p99_ms")

@@ -278,6 +278,7 @@ class Engine(OnConnector):
                 self._names = Names(str(command["token"]), str(command["prefix"]))
                 self._launch(Profile.from_dict(command["profile"]))
             case "change":
+                self._report(now)  # what the old profile's totals came to, before anything is counted for the new one
                 self._change(Profile.from_dict(command["profile"]))
             case "expect_restart":
                 self._connector.expect_restart(now)
