@@ -87,12 +87,22 @@ class Confirmed:
     `profile`."""
 
 
-def to_json(record: Unit | Confirmed) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """All windows of one cell, measured in turns: what is repeated as a whole if it was interrupted, or a method was added."""
+
+    cell: Cell
+    methods: tuple[str, ...]
+    """Whose best settings took part."""
+    records: tuple[Confirmed, ...]
+
+
+def to_json(record: Unit | Confirmation) -> dict[str, Any]:
     """With `kind` saying which of the two it is; all numbers are finite."""
     return {"kind": type(record).__name__.lower(), **asdict(record)}
 
 
-def from_json(data: Mapping[str, Any]) -> Unit | Confirmed:
+def from_json(data: Mapping[str, Any]) -> Unit | Confirmation:
     """From what `to_json` gave.
 
     Raises:
@@ -104,7 +114,12 @@ def from_json(data: Mapping[str, Any]) -> Unit | Confirmed:
         values["trials"] = tuple(Trial(**trial) for trial in values["trials"])
         values["phases"] = tuple(PhaseTotal(**phase) for phase in values.get("phases", ()))
         return Unit(**values)
-    if data["kind"] == "confirmed":
-        figures = ("on_time_per_s", "received_per_s", "p99_ms")
-        return Confirmed(**{**values, **{name: tuple(values[name]) for name in figures}})
+    if data["kind"] == "confirmation":
+        records = tuple(_confirmed(record) for record in values["records"])
+        return Confirmation(values["cell"], tuple(values["methods"]), records)
     raise ValueError(f"unknown kind {data['kind']!r}")
+
+
+def _confirmed(data: Mapping[str, Any]) -> Confirmed:
+    figures = ("on_time_per_s", "received_per_s", "p99_ms")
+    return Confirmed(**{**data, "cell": Cell(**data["cell"]), **{name: tuple(data[name]) for name in figures}})
