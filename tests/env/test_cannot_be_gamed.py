@@ -13,7 +13,7 @@ from brokertuner_tui.config.settings import BrokerSettings, LoadSettings, Settin
 from brokertuner_tui.env.outcome import Outcome, Verdict
 from brokertuner_tui.env.slo import SloPreset
 from brokertuner_tui.env.testbed import Testbed
-from brokertuner_tui.knobs.catalogue import KnobValues
+from brokertuner_tui.knobs.catalogue import Value
 from brokertuner_tui.workload.profile import Profile, Workload
 from tests.waiting import eventually
 
@@ -31,7 +31,7 @@ class Compared:
     """Whether `$SYS` counted more and more publications with the bad setting in force."""
 
 
-def _compare(mosquitto: Path, folder: Path, profile: Profile, bad: KnobValues, *, ask_sys: bool = False) -> Compared:
+def _compare(mosquitto: Path, folder: Path, profile: Profile, bad: dict[str, Value], *, ask_sys: bool = False) -> Compared:
     settings = Settings(broker=BrokerSettings(mosquitto=mosquitto), load=LoadSettings(ready_sec=3.0), tuning=QUICK)
     bed, preset = Testbed(settings, Workload.steady(profile), folder), SloPreset()
     try:
@@ -101,7 +101,7 @@ def test_hardly_any_memory_earns_nothing(every_mosquitto: Path, tmp_path: Path) 
     """With the least that it starts with, the broker has no room for a message, and throws out whoever sends one."""
     least = 60_000 if probe_version(every_mosquitto) < (2, 0, 12) else 1_000_000
     profile = Profile("m", 2, 2, 2, qos=1, payload_bytes=60_000, rate=400, window=100, slo_ms=200)
-    bad = {"memory_limit": least, "set_tcp_nodelay": True}  # which restarts it
+    bad: dict[str, Value] = {"memory_limit": least, "set_tcp_nodelay": True}  # which restarts it
     _assert_worse(_compare(every_mosquitto, tmp_path, profile, bad), by=0.5)
 
 
