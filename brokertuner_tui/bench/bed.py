@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from brokertuner_tui.env.outcome import Outcome
 from brokertuner_tui.knobs.catalogue import KnobValues, Value, Version
@@ -34,13 +34,14 @@ class Bed(Protocol):
         """Ends everything. May be called again."""
 
 
-@runtime_checkable
-class Clock(Protocol):
-    """What a bed can say besides, so that what a method costs is counted in full. For one that cannot, it is reckoned from
-    the timings of its trials (`beds.Reckoned`)."""
+class TimedBed(Bed, Protocol):
+    """One that also says what time it is for whoever tunes on it. `beds.py` has the two that there are."""
 
     def now(self) -> float:
-        """Seconds on the clock that the workload's phases follow; the wall's on a real broker."""
+        """Seconds on the clock that the workload's phases follow: the wall's, or the model's."""
+
+    def thought(self, seconds: float) -> None:
+        """A method has been thinking for so long: on the wall's clock that has passed by itself."""
 
     def on_time_total(self) -> int:
-        """Deliveries in time since the load's start, restarts and settling included. Exact right after a change of phase."""
+        """Deliveries in time since the start, restarts and settling included; exact right after a change of phase."""
