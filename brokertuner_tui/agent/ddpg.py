@@ -21,9 +21,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from brokertuner_tui.agent.actor_critic import ActorCritic, Lesson, find_device, one_thread
 from brokertuner_tui.agent.config import AgentConfig
+from brokertuner_tui.agent.earlier import Beliefs, Earlier
 from brokertuner_tui.agent.noise import GaussianNoise
 from brokertuner_tui.agent.replay import Batch, Floats, Replay
-from brokertuner_tui.agent.search import Proposal, Search, find_elite, same_load
+from brokertuner_tui.agent.search import SAME_ACTION, Proposal, Search, find_elite, same_load
 from brokertuner_tui.agent.space import make_space
 from brokertuner_tui.errors import UsageError
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 _MOST_LOADS = 32
 """The actor imitates the elite of so many loads in one update."""
+_UPDATES_TO_KNOW = 100
+"""Of the critics, after experience of earlier runs came or went."""
 
 __all__ = ["DDPG", "Losses", "Proposal"]
 
@@ -78,6 +81,7 @@ class DDPG:
         self._noise = GaussianNoise(config.noise, config.noise_decay, config.noise_min)
         self._space = make_space(config.space, action_size)
         self._search = Search(config, self._space, seed)
+        self._beliefs = Beliefs(config.tolerance)
         self._updates = 0
         self._fixed: dict[int, float] = {}
 
@@ -154,26 +158,76 @@ class DDPG:
         both = np.stack([np.asarray(x, dtype=np.float32) for x in (observation, next_observation)])
         if both.shape != (2, self.observation_size) or not np.isfinite(both).all() or not np.isfinite(reward):
             raise ValueError(f"observations are {self.observation_size} finite numbers and a reward is one")
-        # The Bayesian bootstrap (Rubin 1981): every critic weighs the trials in its own way, so that they differ where
-        # there is little to go by.
-        members = self.config.members
-        weight = self._rng.exponential(1.0, members) if members > 1 else np.ones(1)
+        self._measured(both[0][: self._context_size], executed, reward)
         self.replay.add(
             observation=both[0],
             action=executed,
             reward=reward,
             next_observation=both[1],
             terminated=terminated,
-            weight=weight,
+            weight=self._draw_weight(),
         )
         self._noise.steps += 1
         self._search.answered(both[0][: self._context_size])
 
     def avoid(self, observation: ArrayLike, action: ArrayLike) -> None:
         """The broker could not live with `action` under this load: nothing is learned from it, nor is it tried again."""
-        context = self._context(observation)
-        self._search.avoid(context, self._executed(action))
+        context, executed = self._context(observation), self._executed(action)
+        self._measured(context, executed, -np.inf)
+        self._search.avoid(context, executed)
         self._search.answered(context)
+
+    # -- earlier runs --------------------------------------------------------------------------------------------------
+
+    def knows(self, observation: ArrayLike) -> bool:
+        """Whether `know` was called for this load."""
+        return self._beliefs.has(self._context(observation))
+
+    def know(self, observation: ArrayLike, earlier: Earlier) -> int:
+        """Takes in what earlier runs measured under the load of `observation`, once, and learns from it (`agent/earlier.py`).
+
+        What this run has measured itself is left out.
+
+        Returns: how many trials were taken in.
+
+        Raises:
+            ValueError: a shape is another, or a number is not finite (nothing is kept).
+        """
+        context = self._context(observation)
+        whole = self.replay.all()
+        own = whole.action[same_load(whole, context)]
+        rows = []
+        for seen, action, reward, then in zip(
+            earlier.observation, earlier.action, earlier.reward, earlier.next_observation, strict=True
+        ):
+            executed = self._executed(action)
+            if not np.isfinite([*seen, reward, *then]).all() or not len(seen) == len(then) == self.observation_size:
+                raise ValueError(f"observations are {self.observation_size} finite numbers and a reward is one")
+            if not len(own) or np.abs(own - executed).max(axis=1).min() >= SAME_ACTION:
+                rows.append({"observation": seen, "action": executed, "reward": reward, "next_observation": then})
+        for row in rows:
+            self.replay.add(**row, terminated=0.0, weight=self._draw_weight(), earlier=1.0)
+        for action in earlier.avoided:
+            self._search.avoid(context, self._executed(action))
+        self._beliefs.add(context)
+        self.update(_UPDATES_TO_KNOW)
+        return len(rows)
+
+    def _measured(self, context: Floats, executed: NDArray[np.float64], reward: float) -> None:
+        """This run's own word on an action replaces that of earlier ones, and may end the belief in all they said."""
+        rows, everything = self._beliefs.outdated(self.replay.all(), context, executed, reward)
+        if not rows.any():
+            return
+        self.replay.drop(rows)
+        if everything:  # what the networks made of it goes, too
+            self.nets = ActorCritic(self._context_size, self.action_size, self.config, self.seed, self.device)
+            self.update(_UPDATES_TO_KNOW)
+
+    def _draw_weight(self) -> NDArray[np.float64]:
+        """The Bayesian bootstrap (Rubin 1981): every critic weighs the trials in its own way, so that they differ where
+        there is little to go by."""
+        members = self.config.members
+        return self._rng.exponential(1.0, members) if members > 1 else np.ones(1)
 
     # -- update --------------------------------------------------------------------------------------------------------
 
@@ -272,6 +326,7 @@ class DDPG:
             "updates": self._updates,
             "noise_steps": self._noise.steps,
             "search": self._search.state(),
+            "beliefs": self._beliefs.state(),
             "fixed": {str(index): value for index, value in self._fixed.items()},
         }
 
@@ -280,6 +335,7 @@ class DDPG:
         self._rng.bit_generator.state = state["rng"]
         self._updates, self._noise.steps = int(state["updates"]), int(state["noise_steps"])
         self._search.set_state(state["search"])
+        self._beliefs.set_state(state.get("beliefs", []))
         self._fixed = {int(index): float(value) for index, value in state.get("fixed", {}).items()}
 
     # -- checks --------------------------------------------------------------------------------------------------------

@@ -26,6 +26,8 @@ class Batch:
     """(B,): 1 where nothing follows."""
     weight: Floats
     """(B, members): how much each critic minds each row."""
+    earlier: Floats
+    """(B,): 1 where an earlier run measured it."""
 
 
 class Replay:
@@ -40,6 +42,7 @@ class Replay:
             "next_observation": (observation_size,),
             "terminated": (),
             "weight": (members,),
+            "earlier": (),
         }
         self._rows = {name: np.zeros((0, *width), dtype=np.float32) for name, width in widths.items()}
         self._added = 0
@@ -53,7 +56,8 @@ class Replay:
         return self._added
 
     def add(self, **row: ArrayLike) -> None:
-        """One trial: a value for each field of `Batch`."""
+        """One trial: a value for each field of `Batch`; without `earlier` it is this run's own."""
+        row = {"earlier": 0.0, **row}
         place = self._added % self._capacity
         if place >= len(self._rows["reward"]):
             size = min(self._capacity, max(64, 2 * place))
@@ -68,6 +72,11 @@ class Replay:
         start = self._added % self._capacity if self._added > self._capacity else 0
         order = slice(0, size) if start == 0 else np.r_[start:size, 0:start]
         return Batch(**{name: rows[order] for name, rows in self._rows.items()})
+
+    def drop(self, rows: NDArray[np.bool_]) -> None:
+        """Forgets these; `rows` as in `all`."""
+        kept = {name: array[~rows] for name, array in self.arrays().items()}
+        self._rows, self._added = kept, len(kept["reward"])
 
     def sample(self, rng: np.random.Generator, size: int) -> Batch:
         """`size` trials drawn with replacement, or all of them if there are no more."""
@@ -88,6 +97,8 @@ class Replay:
             ValueError: the shapes are another buffer's.
         """
         size = len(arrays["reward"])
+        # Buffers of before there was anything from earlier runs lack this one.
+        arrays = {"earlier": np.zeros(size, dtype=np.float32)} | arrays
         for name, rows in self._rows.items():
             if arrays[name].shape != (size, *rows.shape[1:]) or size > self._capacity:
                 raise ValueError(f"{name} has shape {arrays[name].shape}")

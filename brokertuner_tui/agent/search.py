@@ -23,12 +23,15 @@ Predict = Callable[[Actions], NDArray[np.float32]]
 
 _SAME_LOAD = 0.02
 """Contexts whose root mean square difference is below this are one load."""
-_SAME_ACTION = 1e-4
+SAME_ACTION = 1e-4
+"""Actions whose numbers all differ by less are one."""
 _TOO_CLOSE = 0.05
 """An action is avoided with everything that is within this of it in every number."""
 _ASKED_ENOUGH = 2
 """A point of the warm-up that was proposed so often, and never came back as a trial, is given up."""
 _FAILURES_BEFORE_SHRINKING = 3
+_MOST_REVISITED = 3
+"""So many of the settings that earlier runs found best are measured at once; then it is the critics' choice as ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +59,15 @@ class Elite:
 
 def same_load(trials: Batch, context: Floats) -> NDArray[np.bool_]:
     """(n,): which trials were under the load that `context` describes."""
-    seen = trials.observation[:, : len(context)]
-    return np.sqrt(np.mean((seen - context) ** 2, axis=1)) < _SAME_LOAD if len(context) else np.ones(len(seen), dtype=bool)
+    return alike(trials.observation[:, : len(context)], context)
+
+
+def alike(contexts: Floats, context: Floats) -> NDArray[np.bool_]:
+    """(n,): which of the (n, c) `contexts` describe the load that `context` describes."""
+    if not len(context):
+        return np.ones(len(contexts), dtype=bool)
+    near: NDArray[np.bool_] = np.sqrt(np.mean((contexts - context) ** 2, axis=1)) < _SAME_LOAD
+    return near
 
 
 def find_elite(actions: Actions, rewards: Floats, predict: Predict | None) -> Elite | None:
@@ -65,7 +75,7 @@ def find_elite(actions: Actions, rewards: Floats, predict: Predict | None) -> El
     the luckiest of many noisy trials is not the best)."""
     if len(actions) == 0:
         return None
-    groups = np.unique(np.round(actions / _SAME_ACTION), axis=0, return_inverse=True)[1].reshape(-1)
+    groups = np.unique(np.round(actions / SAME_ACTION), axis=0, return_inverse=True)[1].reshape(-1)
     count = np.bincount(groups)
     mean = np.bincount(groups, weights=rewards) / count
     first = np.array([int(np.argmax(groups == group)) for group in range(len(count))])
@@ -100,6 +110,8 @@ class Search:
         self._asked: dict[str, int] = {}
         """How often the next one was proposed without an answer."""
         self._avoided: list[tuple[str, list[float]]] = []
+        self._revisited: list[tuple[str, list[float]]] = []
+        """The best of earlier runs, as far as this one was asked to measure them."""
 
     def propose(
         self,
@@ -120,6 +132,10 @@ class Search:
         actions, rewards = trials.action[near].astype(np.float64), trials.reward[near]
         learned = len(trials.reward) >= self._config.learning_starts
         enough = self._config.enough is not None and len(rewards) > 0 and rewards.max() >= self._config.enough
+        if (earlier := trials.earlier[near] > 0).any():
+            known = find_elite(actions, rewards, predict if learned else None)
+            if known is not None and (revisit := self._revisit(context, known, actions[~earlier], fixed)) is not None:
+                return revisit
         warm_up = None if enough else self._warm_up(context, actions, fixed)
         if warm_up is not None:
             return warm_up
@@ -168,12 +184,28 @@ class Search:
 
     def state(self) -> dict[str, Any]:
         """For JSON."""
-        return {"warmed": self._warmed, "asked": self._asked, "avoided": self._avoided}
+        return {
+            "warmed": self._warmed,
+            "asked": self._asked,
+            "avoided": self._avoided,
+            "revisited": self._revisited,
+        }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """From what `state` gave."""
         self._warmed, self._asked = dict(state["warmed"]), dict(state["asked"])
         self._avoided = [(load, list(action)) for load, action in state["avoided"]]
+        self._revisited = [(load, list(action)) for load, action in state.get("revisited", [])]
+
+    def _revisit(self, context: Floats, elite: Elite, measured: Actions, fixed: Mapping[int, float]) -> Proposal | None:
+        """The best known action, where only earlier runs have measured it: the shortest way to a good one."""
+        wanted, load = self._settle(elite.action[None], fixed)[0], _key(context)
+        asked = [action for known, action in self._revisited if known == load]
+        if len(asked) >= _MOST_REVISITED or not self._is_new(wanted[None], load, np.array([*measured, *asked])):
+            return None
+        self._revisited.append((load, [float(number) for number in wanted]))
+        why = f"the best of earlier runs under this load, {elite.value:.3f}, not measured in this one yet"
+        return Proposal(wanted, "elite", 0.0, why)
 
     def _warm_up(self, context: Floats, tried: Actions, fixed: Mapping[int, float]) -> Proposal | None:
         """The space's own points that were not tried yet, then a Sobol sequence; None when the warm-up is over."""
@@ -196,7 +228,7 @@ class Search:
         return None
 
     def _is_new(self, wanted: Actions, load: str, tried: Actions) -> bool:
-        if len(tried) and np.abs(tried - wanted).max(axis=1).min() < _SAME_ACTION * 10:
+        if len(tried) and np.abs(tried - wanted).max(axis=1).min() < SAME_ACTION * 10:
             return False
         return not self._is_avoided(wanted, load)[0]
 

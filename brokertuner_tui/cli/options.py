@@ -56,6 +56,10 @@ Exploration = Annotated[
     float | None,
     typer.Option("--exploration", metavar="0..1", help="0: only what is believed to be best; 0.5: as ever; 1: twice that."),
 ]
+WarmStart = Annotated[
+    bool | None,
+    typer.Option("--warm-start/--no-warm-start", help="Begin with what earlier runs know of the same load (as ever), or not."),
+]
 Safety = Annotated[
     float | None, typer.Option("--safety", metavar="0..1", help="No knob goes further than 1 - SAFETY of its range at once.")
 ]

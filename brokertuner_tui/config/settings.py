@@ -133,6 +133,10 @@ class TuningSettings(Section):
     total_timesteps: int = Field(60, ge=1)
     step_interval_sec: float = Field(1.0, gt=0, le=3600)
     """Length of a measurement."""
+    window_min_share: float = Field(0.3, gt=0, le=1)
+    """Of that, at least, before a measurement is cut because its setting is clearly bad; 1: it never is."""
+    window_max_share: float = Field(2.0, ge=1, le=10)
+    """Of that, at most, when a setting cannot be told from the best; 1: never longer."""
     settle_sec: float = Field(0.25, ge=0, le=3600)
     """Between the load's reconnection and the measurement; the load's own RTT and SLO are added."""
     max_steps: int = Field(200, ge=1)
@@ -154,6 +158,8 @@ class TuningSettings(Section):
     """Measure only: nothing of the broker is ever changed."""
     exploration: float = Field(0.5, ge=0, le=1)
     """How daring proposals are: 0: only what is believed to be best; 0.5: as the preset says; 1: twice that."""
+    warm_start: bool = True
+    """Begin with what earlier runs in the store have measured under the same load, whatever it was called (preset slo)."""
     safety: float | None = Field(None, ge=0, le=1)
     """How close to what is known to be good: 1 - safety of each knob's range at most; None: 0 for a load of our own making,
     0.875 under live traffic."""

@@ -16,8 +16,9 @@ from brokertuner_tui.errors import UsageError
 from brokertuner_tui.knobs.catalogue import Value
 from brokertuner_tui.process.owner import Owner
 from brokertuner_tui.store import change as changes
-from brokertuner_tui.store import convert, opening, plain, schema
+from brokertuner_tui.store import convert, earlier, opening, plain, schema
 from brokertuner_tui.store.change import Change
+from brokertuner_tui.store.earlier import EarlierRun, EarlierTrial
 from brokertuner_tui.store.errors import NoSuchRun, StoreAway, StoreError
 from brokertuner_tui.store.opening import OnDead, Opened, Pause
 from brokertuner_tui.store.place import FILE_NAME, Server
@@ -270,6 +271,16 @@ class Store:
         with self._opened.speaking(), self._engine.connect() as connection:
             query = select(table).where(table.c.run == run).order_by(table.c.number)
             return [convert.trial_row(row) for row in _fetch(connection, query)]
+
+    def earlier_runs(self, preset: str, before: float) -> list[EarlierRun]:
+        """See `store/earlier.py`; what still waits for a server is not waited for."""
+        with self._opened.speaking(), self._engine.connect() as connection:
+            return earlier.read_runs(connection, preset, before)
+
+    def earlier_trials(self, runs: Sequence[str], before: float) -> list[EarlierTrial]:
+        """See `store/earlier.py`."""
+        with self._opened.speaking(), self._engine.connect() as connection:
+            return earlier.read_trials(connection, runs, before)
 
     def confirmations(self, run: str) -> list[ConfirmationRow]:
         """All comparisons of default and best in the run with this id, in order."""

@@ -19,6 +19,7 @@ from brokertuner_tui.workload.profile import Profile
 
 if TYPE_CHECKING:  # importing the agent imports torch
     from brokertuner_tui.agent.ddpg import DDPG, Losses
+    from brokertuner_tui.tuning.memory import Memory
 
 _REPEAT_BEST_EVERY = 6
 """Trials between two repeats of the best setting, while it has been measured less often than `_ENOUGH_REPEATS`."""
@@ -70,6 +71,7 @@ class Learner:
         defaults: the broker's own knobs.
         pinned: knobs that the agent must leave alone, and their values. They hold for every trial, the default's too.
         caution: how far a trial may go; None: anything may be tried.
+        memory: what earlier runs measured; None: nothing is known.
     """
 
     def __init__(
@@ -80,8 +82,10 @@ class Learner:
         defaults: KnobValues,
         pinned: Mapping[str, Value],
         caution: Caution | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self.agent = agent
+        self._memory = memory
         self._caution = caution
         self._preset = preset
         self._version = version
@@ -282,6 +286,7 @@ class Learner:
         kept = {knob.name: hold[knob.name] for knob in CATALOGUE if knob.applies == "restart"} if hold is not None else {}
         pinned = self._held | kept | self._pinned
         fixed = {NAMES.index(name): codec.encode_knob(name, value) for name, value in pinned.items()}
+        self._know(profile, observation)
         proposal = self.agent.propose(observation, fixed=fixed)
         # The pins as values: an action in float32 may stand for a neighbour of a large one.
         wish = codec.decode(proposal.action) | pinned
@@ -291,6 +296,14 @@ class Learner:
         kind = TrialKind.WARM_UP if proposal.source == "warm-up" else TrialKind.AGENT
         knobs = evade(wish, profile, self._version, pinned, heap_bytes)
         return Choice(kind, knobs, observation, proposal.source, proposal.noise, proposal.why)
+
+    def _know(self, profile: Profile, observation: Observation) -> None:
+        """Gives the agent what earlier runs know of a load that it has not met yet; the best of this run is its own matter."""
+        if self._memory is None or self.agent.knows(observation):
+            return
+        earlier = self._memory.like(observation, profile.name)
+        if earlier is not None:
+            self.agent.know(observation, earlier)
 
     def _of(self, profile: Profile) -> _Experience:
         return self._experience.setdefault(profile.name, _Experience())

@@ -25,6 +25,7 @@ from brokertuner_tui.store.store import Store
 from brokertuner_tui.store.writer import Tell
 from brokertuner_tui.tuning.confirm import Confirmation
 from brokertuner_tui.tuning.events import RunFinished, State, TrialFinished
+from brokertuner_tui.tuning.memory import Memory, read_memory
 from brokertuner_tui.tuning.recovery import release
 from brokertuner_tui.workload.profile import Workload
 
@@ -146,6 +147,22 @@ class Recorder:
         self._before = _Before(row.broker_restarts, row.workload_restarts, row.seconds or 0.0)
         self._make_folders()
         return self._store.trials(row.id)
+
+    def memory(self, version: Version, say: Callable[[str], None]) -> Memory | None:
+        """What earlier runs measured under such loads; None: nothing is wanted, or the preset's agent does not see the load.
+
+        Args:
+            say: hears what is known of a load, in one line.
+        """
+        tuning = self._settings.tuning
+        if not tuning.warm_start or tuning.preset != "slo":
+            return None
+        before = self._store.run(self.run).info.started_at
+        try:
+            return read_memory(self._store, self._settings, self._workload, version, run=self.run, before=before, tell=say)
+        except StoreError as error:
+            self._notify(f"what earlier runs have measured cannot be read, and is done without: {error}", "warning")
+            return None
 
     def processes(self, broker: BrokerIdentity, load: LoadIdentity) -> None:
         """Says which processes belong to the run now, if they are others than before."""

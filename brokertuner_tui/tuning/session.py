@@ -39,6 +39,7 @@ from brokertuner_tui.tuning.operations import Operations
 from brokertuner_tui.tuning.recall import broke_slo, load_agent, outcome_of, recall, restarts_of
 from brokertuner_tui.tuning.run import Run
 from brokertuner_tui.tuning.stream import EventStream
+from brokertuner_tui.tuning.windows import Windows
 from brokertuner_tui.workload import live
 from brokertuner_tui.workload.profile import Workload
 
@@ -209,12 +210,16 @@ class TuningSession:
         self._recorder.processes(*identities(testbed))
         learner = self._make_learner(testbed, pinned, before, self._recorder.checkpoint)
         self._recorder.about = lambda: (learner.pinned, identities(testbed))
+        windows = Windows(adaptive=tuning.preset == "slo")
+        for row in before:
+            windows.take_in(outcome_of(row))
         return Run(
             tuning,
             self._operations,
             learner,
             self._recorder,
             self._make_guarding(self._operations, learner, before),
+            windows,
             self._inbox,
             self._tell,
             keep_open=self._keep_open,
@@ -292,7 +297,9 @@ class TuningSession:
             agent, saved = new_agent(), 0
         margin = settings.live.margin if self._workload.name == live.NAME else None
         caution = Caution.under(settings.tuning.safety, live_margin=margin)
-        learner = Learner(agent, preset, testbed.version, testbed.defaults, pinned, caution)
+        assert self._recorder is not None
+        memory = self._recorder.memory(testbed.version, lambda message: self._notice(message, "info"))
+        learner = Learner(agent, preset, testbed.version, testbed.defaults, pinned, caution, memory)
         if before:
             recalled = recall(learner, before, saved)
             self._notice(f"run {before[0].run} {recalled.told()}", "info" if recalled.exact else "warning")

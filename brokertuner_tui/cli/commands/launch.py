@@ -23,6 +23,7 @@ from brokertuner_tui.cli.options import (
     Safety,
     SaveDir,
     Seed,
+    WarmStart,
     WorkloadFile,
     WorkloadName,
 )
@@ -37,6 +38,7 @@ def launch(
     mode: Mode = None,
     read_only: ReadOnly = None,
     exploration: Exploration = None,
+    warm_start: WarmStart = None,
     safety: Safety = None,
     restarts_per_hour: RestartsPerHour = None,
     save_dir: SaveDir = None,
@@ -66,6 +68,7 @@ def launch(
         "tuning.mode": mode,
         "tuning.read_only": read_only,
         "tuning.exploration": exploration,
+        "tuning.warm_start": warm_start,
         "tuning.safety": safety,
         "tuning.restarts_per_hour": restarts_per_hour,
         "agent.device": device,

@@ -21,6 +21,7 @@ from brokertuner_tui.cli.options import (
     Safety,
     SaveDir,
     Seed,
+    WarmStart,
     WorkloadFile,
     WorkloadName,
 )
@@ -41,6 +42,7 @@ def train(
     mode: Mode = None,
     read_only: ReadOnly = None,
     exploration: Exploration = None,
+    warm_start: WarmStart = None,
     safety: Safety = None,
     restarts_per_hour: RestartsPerHour = None,
     save_dir: SaveDir = None,
@@ -78,6 +80,7 @@ def train(
             "tuning.mode": mode,
             "tuning.read_only": read_only,
             "tuning.exploration": exploration,
+            "tuning.warm_start": warm_start,
             "tuning.safety": safety,
             "tuning.restarts_per_hour": restarts_per_hour,
             "load.workload": workload,
