@@ -19,6 +19,7 @@ from brokertuner_tui.cli.commands import (
     launch,
     paths,
     replay,
+    report,
     restore,
     runs,
     serve,
@@ -45,6 +46,7 @@ app.command("workload record", cls=QuickCommand)(replay.record)
 app.command("workload play", cls=QuickCommand)(replay.play)
 app.command("serve", cls=QuickCommand)(serve.serve)
 app.add_typer(runs.app, name="runs")
+app.command("report", cls=QuickCommand)(report.report)
 app.add_typer(config.app, name="config")
 app.command("doctor", cls=QuickCommand)(doctor.doctor)
 app.command("restore", cls=QuickCommand)(restore.restore)

@@ -25,7 +25,7 @@ def export(run: WholeRun, wanted: Mapping[str, Path | None]) -> None:
             output.put(text)
             continue
         # The broker's own user has to read its config; the rest gets what the operator's umask says.
-        exports.write_out(path.expanduser(), text, mode=0o644 if kind == "conf" else 0o666 & ~_umask())
+        exports.write_out(path.expanduser(), text, mode=0o644 if kind == "conf" else 0o666 & ~umask())
         output.say(f"wrote {path}")
 
 
@@ -37,7 +37,8 @@ def _text(kind: str, run: WholeRun) -> str:
     return json.dumps(exports.run_data(run.row, run.trials, run.confirmations), allow_nan=False, indent=1) + "\n"
 
 
-def _umask() -> int:
+def umask() -> int:
+    """Of this process: which rights a new file does not get."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
