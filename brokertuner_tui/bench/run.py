@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from brokertuner_tui.bench.beds import OpenBed, opener
 from brokertuner_tui.bench.confirm import CellConfirmation
-from brokertuner_tui.bench.keep import Folder
+from brokertuner_tui.bench.keep import Folder, Results
 from brokertuner_tui.bench.method import Method, Task
 from brokertuner_tui.bench.plan import DEFAULT, Plan, has_phases, profiles_of, seed_of
 from brokertuner_tui.bench.results import Cell, Confirmation, Trial, Unit
@@ -103,7 +103,8 @@ class Bench:
         self._began = time.monotonic()
         jobs = [job for cell in self._plan.cells() for job in jobs_of(self._plan, cell)]
         self._total = sum(cost(self._plan, job) for job in jobs)
-        self._done = self._before = sum(cost(self._plan, job) for job in jobs if self._will_not_be_done(job))
+        left = sum(cost(self._plan, job) for job in jobs_left(self._plan, self._folder.results))
+        self._done = self._before = self._total - left
         try:
             for job in jobs:
                 if self._stop():
@@ -120,10 +121,6 @@ class Bench:
         if job.doing == CONFIRMATION:
             return results.is_confirmed(job.cell) or not results.of(job.cell)
         return (job.cell, job.doing) in results.units
-
-    def _will_not_be_done(self, job: Job) -> bool:
-        units = self._folder.results.of(job.cell)
-        return self._is_done(job) and (job.doing != CONFIRMATION or units.keys() >= set(self._plan.order(job.cell)))
 
     def _attempt(self, job: Job) -> None:
         """Does a job, a second time if that fails; what cannot be done is a problem, and the benchmark goes on."""
@@ -201,6 +198,17 @@ class Bench:
 def jobs_of(plan: Plan, cell: Cell) -> list[Job]:
     """What is to be done for `cell`, in order."""
     return [Job(cell, doing) for doing in (*plan.order(cell), CONFIRMATION)]
+
+
+def jobs_left(plan: Plan, results: Results) -> list[Job]:
+    """What is still to be done: a confirmation as soon as anything is missing in its cell."""
+    found = []
+    for cell in plan.cells():
+        units = [Job(cell, method) for method in plan.order(cell) if (cell, method) not in results.units]
+        found += units
+        if units or not results.is_confirmed(cell):
+            found.append(Job(cell, CONFIRMATION))
+    return found
 
 
 def trials_of(plan: Plan, workload: Workload) -> int:

@@ -123,7 +123,7 @@ def _p99(found: Sequence[CellFigures]) -> Target | None:
         "for every workload and version",
         f"{inside} of {len(compared)} ({maybe} as far as the intervals can tell)",
         inside == len(compared),
-        _worst((_where(cell), -ratio) for cell, ratio, _ in compared if ratio > P99_TOLERANCE),
+        _worst(((_where(cell), ratio) for cell, ratio, _ in compared if ratio > P99_TOLERANCE), largest_first=True),
     )
 
 
@@ -143,7 +143,7 @@ def _above_every_rival(found: Sequence[CellFigures]) -> Target | None:
         return ours.tuning_share - max(others) if ours.tuning_share is not None and others else None
 
     wanted = "above every rival's for every workload and version"
-    return _all_of(found, "mean on-time goodput while tuning, less the best rival's", wanted, lead, 0.0)
+    return _all_of(found, "mean on-time goodput while tuning, less the best rival's", wanted, lead, math.ulp(0.0))
 
 
 def _dead(found: Sequence[CellFigures]) -> Target | None:
@@ -156,7 +156,7 @@ def _dead(found: Sequence[CellFigures]) -> Target | None:
         f"at most {MOST_DEAD:g} in every cell",
         f"{most:g} at most, {statistics.fmean(dead for _, dead in compared):.1f} on average",
         most <= MOST_DEAD,
-        _worst((_where(cell), -dead) for cell, dead in compared if dead > MOST_DEAD),
+        _worst(((_where(cell), dead) for cell, dead in compared if dead > MOST_DEAD), largest_first=True),
     )
 
 
@@ -174,7 +174,7 @@ def _near(found: Sequence[CellFigures]) -> Target | None:
         f"at most {TRIALS_TO_NEAR:g} (median over workloads and versions)",
         _trials(median),
         median <= TRIALS_TO_NEAR,
-        _worst((_where(cell), -trials) for cell, trials in compared if trials > TRIALS_TO_NEAR),
+        _worst(((_where(cell), trials) for cell, trials in compared if trials > TRIALS_TO_NEAR), largest_first=True),
     )
 
 
@@ -198,7 +198,7 @@ def _never_later(found: Sequence[CellFigures]) -> Target | None:
 
 
 def _against_default(found: Sequence[CellFigures]) -> list[Target | None]:
-    """The factors that the issue of the default's own figures asks for, where the workload and version were measured."""
+    """The factors over the default, where the workload and version were measured."""
 
     def received(cell: CellFigures, ours: MethodFigures) -> float | None:
         default = cell.of(DEFAULT)
@@ -279,9 +279,9 @@ def _all_of(
     )
 
 
-def _worst(cases: Iterable[tuple[str, float]]) -> tuple[str, ...]:
-    """Names with figures, the least figure first (what is better when it is less comes negated)."""
-    return tuple(f"{name} ({_number(abs(value))})" for name, value in sorted(cases, key=lambda case: case[1]))
+def _worst(cases: Iterable[tuple[str, float]], *, largest_first: bool = False) -> tuple[str, ...]:
+    """Names with figures, the worst first."""
+    return tuple(f"{name} ({_number(value)})" for name, value in sorted(cases, key=lambda case: case[1], reverse=largest_first))
 
 
 def _ratio(value: float, of: float) -> float:
@@ -289,7 +289,7 @@ def _ratio(value: float, of: float) -> float:
 
 
 def _number(value: float) -> str:
-    return f"{value:.3g}" if math.isfinite(value) else "infinitely many"
+    return f"{value:.3g}" if math.isfinite(value) else "without end"
 
 
 def _trials(value: float) -> str:

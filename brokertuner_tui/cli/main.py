@@ -12,6 +12,7 @@ import typer
 from brokertuner_tui import __version__
 from brokertuner_tui.cli import boundary, output
 from brokertuner_tui.cli.commands import (
+    bench,
     config,
     doctor,
     evaluate,
@@ -40,6 +41,7 @@ app = typer.Typer(
 app.command("launch", cls=QuickCommand)(launch.launch)
 app.command("train", cls=QuickCommand)(train.train)
 app.command("evaluate", cls=QuickCommand)(evaluate.evaluate)
+app.command("bench", cls=QuickCommand)(bench.bench)
 app.command("knobs", cls=QuickCommand)(knobs.knobs)
 app.command("workload", cls=QuickCommand)(workload.workload)
 app.command("workload record", cls=QuickCommand)(replay.record)

@@ -15,6 +15,7 @@ COMMANDS = [
     ["launch"],
     ["train"],
     ["evaluate"],
+    ["bench"],
     ["knobs"],
     ["workload"],
     ["workload", "record"],
