@@ -9,7 +9,8 @@ each pair, in random order, so that a slow hour of the machine does not fall on 
 block: ended at any moment, the same command goes on with the first block that is missing. `--pack` makes of it what the
 surrogate is fitted to; the columns are described in `brokertuner_tui/bench/surrogate/dataset.py`.
 
-Leave the machine alone meanwhile: trials that other processes disturbed are recognised and kept, but nothing is fitted to them.
+Leave the machine alone meanwhile: trials that other processes disturbed are recognised and kept, but count little. Where that
+cannot be, `sysctl kernel.sched_autogroup_enabled=0` and `nice -n -10` let broker and load come first.
 """
 
 from __future__ import annotations
@@ -111,6 +112,14 @@ def _busy_s() -> float:
     return float(sum(getattr(times, name, 0.0) for name in ("user", "system", "nice", "irq", "softirq", "steal")))
 
 
+def _comes_first() -> bool:
+    """Whether broker and load, which inherit our priority, come before ordinary processes. With automatic groups (Linux), a
+    priority counts only within a session, and both have sessions of their own."""
+    groups = Path("/proc/sys/kernel/sched_autogroup_enabled")
+    grouped = groups.exists() and groups.read_text().strip() != "0"
+    return psutil.Process().nice() < 0 and not grouped
+
+
 def to_record(outcome: Outcome, kind: str, block: Block, *, took_s: float, busy: float, at_s: float) -> Recorded:
     """What is kept of an outcome."""
     window, how, figures = outcome.window, outcome.applied.how if outcome.applied is not None else "", None
@@ -138,6 +147,7 @@ def to_record(outcome: Outcome, kind: str, block: Block, *, took_s: float, busy:
         took_s,
         busy,
         psutil.cpu_count() or 1,
+        _comes_first(),
         at_s,
         figures,
     )

@@ -8,8 +8,8 @@ Each was applied to a real broker under a real load and measured for `seconds` a
 - the eleven knobs in the catalogue's order, switches as 0 or 1;
 - verdict, reason (when it is not `ok`), how (`restart` or `reload`; empty when it was not applied), apply_s, reconnect_s,
   settle_s, took_s (the whole trial, s);
-- busy: cores that the whole machine was busy in `took_s`, other processes included; cores: how many it has; at_s: seconds since
-  the first trial of the file;
+- busy: cores that the whole machine was busy in `took_s`, other processes included; cores: how many it has; first: 1 if broker
+  and load came before those (a higher priority that really counts); at_s: seconds since the first trial of the file;
 - of the window, empty without one: seconds, sent, expected, received, on_time, late, lost, missing, duplicated, clients,
   reconnects (as in `workload/window.py`), p50_ms, p99_ms, max_ms, stderr (on-time deliveries a second), generator_cpu (cores);
 - of the broker in the window: cpu (per cent of a core), rss (bytes), ctx (context switches a second).
@@ -35,6 +35,8 @@ WINDOW_S = 0.6
 """What trials were measured for; a load in bursts for a whole one of them at least."""
 _DISTURBED_CORES = 0.5
 """Other processes that used more than this were in the way: repeats of one setting differ by half with them."""
+_IN_THE_WAY_BEHIND = 0.25
+"""How much of that is left if broker and load come first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ class Recorded:
     took_s: float
     busy: float
     cores: int
+    first: bool
     at_s: float
     figures: Figures | None
     """None unless the verdict is `ok`."""
@@ -98,13 +101,20 @@ class Recorded:
         return max(0.0, self.busy - (self.figures.generator_cpu + self.figures.cpu / 100) * loaded)
 
     @property
+    def interference(self) -> float:
+        """By how many cores of other processes the trial suffered; 0 for so few that it does not show."""
+        if self.others <= _DISTURBED_CORES:
+            return 0.0
+        return self.others * (_IN_THE_WAY_BEHIND if self.first else 1.0)
+
+    @property
     def disturbed(self) -> bool:
         """Whether other processes were in the way: such a trial says little."""
-        return self.others > _DISTURBED_CORES
+        return self.interference > _DISTURBED_CORES
 
 
 _HEAD = ("workload", "version", "kind", "round")
-_TRIAL = ("verdict", "reason", "how", "apply_s", "reconnect_s", "settle_s", "took_s", "busy", "cores", "at_s")
+_TRIAL = ("verdict", "reason", "how", "apply_s", "reconnect_s", "settle_s", "took_s", "busy", "cores", "first", "at_s")
 _FIGURES = tuple(field.name for field in fields(Figures))
 _NUMBERS: Mapping[str, Callable[[str], int | float]] = {"int": int, "float": float}
 COLUMNS = (*_HEAD, *NAMES, *_TRIAL, *_FIGURES)
@@ -162,6 +172,8 @@ def _to_row(trial: Recorded) -> list[object]:
 
 def _short(value: object) -> object:
     """Four figures are more than a window of half a second knows."""
+    if isinstance(value, bool):
+        return int(value)
     return f"{value:.4g}" if isinstance(value, float) else value
 
 
@@ -183,6 +195,7 @@ def _from_row(row: Mapping[str, Any]) -> Recorded:
         row["how"],
         busy=float(row["busy"]),
         cores=int(row["cores"]),
+        first=row["first"] == "1",
         figures=figures,
         **seconds,
     )

@@ -3,7 +3,7 @@
 "No limit" counts as more than any limit, a limit in bytes as so many messages of the load's, and where two limits bound the
 same thing, the tighter one is there, too. What is certain from the broker's source (a packet beyond max_packet_size is never
 taken, a payload beyond message_size_limit is discarded) is a switch of its own, so that it need not be learned from a few
-trials on either side.
+trials on either side. Cores that other processes used (`Recorded.interference`) are an input, too; none when it is asked.
 """
 
 from __future__ import annotations
@@ -38,22 +38,25 @@ FEATURE_NAMES = (
     "packet_blocked",
     "message_blocked",
     "discards_qos_2",
+    "interference",
 )
 _UNLIMITED = 2.0**31
 _PACKET_OVERHEAD = 8
 """Bytes of the smallest PUBLISH around a payload: fixed header, length of the topic, a few characters of it, packet id."""
 
 
-def features(profile: Profile, version: Version, settings: Sequence[KnobValues]) -> Features:
+def features(profile: Profile, version: Version, settings: Sequence[KnobValues], interference: float = 0.0) -> Features:
     """One row a setting.
 
     Args:
         profile: a steady load.
+        interference: cores that other processes used meanwhile.
     """
-    return np.array([_row(profile, version, knobs) for knobs in settings], dtype=np.float32).reshape(-1, len(FEATURE_NAMES))
+    rows = [_row(profile, version, knobs, interference) for knobs in settings]
+    return np.array(rows, dtype=np.float32).reshape(-1, len(FEATURE_NAMES))
 
 
-def _row(profile: Profile, version: Version, knobs: KnobValues) -> tuple[float, ...]:
+def _row(profile: Profile, version: Version, knobs: KnobValues, interference: float) -> tuple[float, ...]:
     payload = profile.payload_bytes
     inflight = min(_limit(knobs["max_inflight_messages"]), 65_535.0)
     inflight_by_bytes = max(1.0, _limit(knobs["max_inflight_bytes"]) / payload)
@@ -79,6 +82,7 @@ def _row(profile: Profile, version: Version, knobs: KnobValues) -> tuple[float, 
         knobs["max_packet_size"] < payload + _PACKET_OVERHEAD,
         message_limit < payload,
         profile.qos == 2 and inflight < profile.window,
+        interference,
     )
 
 

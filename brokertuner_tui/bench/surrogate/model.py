@@ -2,7 +2,9 @@
 
 Extremely randomised trees (scikit-learn's, Geurts et al. 2006) that predict all figures at once: limits act like cliffs, which
 trees follow and a Gaussian process smears out; `benchmarks/surrogate.py` shows how well trials are predicted that were held
-back. They are fitted when they are first asked for, a second or so a workload, and kept for the life of the process.
+back. They are fitted when they are first asked for, a few seconds a workload, and kept for the life of the process. Trials that
+other processes disturbed count little, and how much CPU those took is an input, so that they tell where the limits are, but not
+how fast the machine is.
 
 **Noise.** How far a trial lies from what the model, fitted without it, says of it. A sample takes the deviation of one of the
 recorded trials whose predictions are the most alike (a queue on the edge scatters otherwise than a broker at rest). Part of
@@ -58,7 +60,8 @@ _WEIGHTS = np.array([4.0, 2.0, 1.0, 1.0, *[0.3] * (len(OUTPUTS) - 4)])
 _NOISY = 7
 """So many of the first ones scatter from window to window by the recorded deviations."""
 _TREES = 60
-_FOLDS = 5
+_DISTURBED_WEIGHT = 0.2
+_FOLDS, _TREES_OF_A_FOLD = 4, 20
 _ALIKE = 16
 _DRIFT_SHARE = 0.5
 """Of the noise's variance, what a longer window does not average out: the machine is faster or slower for a while."""
@@ -92,7 +95,7 @@ class Expected:
 
 
 class Model:
-    """One workload on every version that was recorded. `profile`'s trials among `trials` are used, the disturbed left out.
+    """One workload on every version that was recorded, from its trials among `trials`.
 
     Raises:
         UsageError: scikit-learn is not installed.
@@ -100,12 +103,16 @@ class Model:
 
     def __init__(self, profile: Profile, trials: Sequence[Recorded]) -> None:
         self.profile = profile
-        self.trials = [trial for trial in trials if trial.workload == profile.name and trial.figures and not trial.disturbed]
+        self.trials = [trial for trial in trials if trial.workload == profile.name and trial.figures]
+        self.calm = np.array([not trial.disturbed for trial in self.trials])
+        """Which of them say how fast the machine is."""
         self.scale = scale_of(profile, self.trials)
         """Deliveries a second that count as 1: those offered, or in a closed loop the most that were received."""
-        self._inputs = np.vstack([features(profile, trial.version, [trial.knobs]) for trial in self.trials])
+        inputs = [features(profile, trial.version, [trial.knobs], trial.interference) for trial in self.trials]
+        self._inputs = np.vstack(inputs)
         self._targets = np.array([targets(trial, profile, self.scale) for trial in self.trials])
-        self._trees = fit(self._inputs, self._targets)
+        self._weights = np.where(self.calm, 1.0, _DISTURBED_WEIGHT)
+        self._trees = fit(self._inputs, self._targets, self._weights)
         self._deviations, self._held_back = self._scatter()
         self._alike_scale = self._held_back[:, :4].std(axis=0) + 1e-9
 
@@ -128,6 +135,24 @@ class Model:
     def raw(self, inputs: Features) -> Array:
         """(n, len(OUTPUTS)) for (n, len(FEATURE_NAMES))."""
         return predict(self._trees, inputs)
+
+    def repeats(self) -> list[list[int]]:
+        """Which of the calm trials have one and the same setting and version: groups of three and more of their indices."""
+        groups: dict[bytes, list[int]] = defaultdict(list)
+        for row, numbers in enumerate(self._inputs[self.calm, :-1]):
+            groups[numbers.tobytes()].append(row)
+        return [rows for rows in groups.values() if len(rows) >= 3]
+
+    def held_back(self, folds: int, seed: int = 0) -> Array:
+        """(n, outputs): each trial as predicted without its fold; of the disturbed ones, as if they had not been."""
+        fold = np.random.default_rng(seed).permutation(len(self._inputs)) % folds
+        asked, predicted = self._inputs.copy(), np.empty_like(self._targets)
+        asked[:, -1] = 0.0
+        for number in range(folds):
+            out = fold == number
+            trees = fit(self._inputs[~out], self._targets[~out], self._weights[~out], _TREES_OF_A_FOLD)
+            predicted[out] = predict(trees, asked[out])
+        return predicted
 
     def _expected(self, raw: Array) -> Expected:
         value = dict(zip(OUTPUTS, (float(number) for number in raw), strict=True))
@@ -156,14 +181,11 @@ class Model:
 
     def _scatter(self) -> tuple[Array, Array]:
         """Deviations from the prediction without the trial's fold, scaled to what repeats show; and those predictions."""
-        held_back = predicted_held_back(self._inputs, self._targets, _FOLDS)
-        deviations = self._targets - held_back
-        groups: dict[bytes, list[int]] = defaultdict(list)
-        for row, numbers in enumerate(self._inputs):
-            groups[numbers.tobytes()].append(row)
-        repeats = [rows for rows in groups.values() if len(rows) >= 3]
-        if repeats:
-            within = np.array([self._targets[rows].var(axis=0, ddof=1) for rows in repeats])
+        held_back = self.held_back(_FOLDS)[self.calm]
+        targets = self._targets[self.calm]
+        deviations = targets - held_back
+        if repeats := self.repeats():
+            within = np.array([targets[rows].var(axis=0, ddof=1) for rows in repeats])
             seen = np.array([(deviations[rows] ** 2).mean(axis=0) for rows in repeats])
             share = np.sqrt(within.mean(axis=0) / np.maximum(seen.mean(axis=0), 1e-12))
             deviations = deviations * np.clip(share, 0.3, 1.0)
@@ -207,7 +229,7 @@ class Trees:
     unit: Array
 
 
-def fit(inputs: Features, outputs: Array) -> Trees:
+def fit(inputs: Features, outputs: Array, weights: Array, trees: int = _TREES) -> Trees:
     """The forest that predicts `outputs` from `inputs`.
 
     Raises:
@@ -215,8 +237,8 @@ def fit(inputs: Features, outputs: Array) -> Trees:
     """
     ensemble = _sklearn_ensemble()
     unit = (outputs.std(axis=0) + 1e-9) / np.sqrt(_WEIGHTS)
-    forest = ensemble.ExtraTreesRegressor(_TREES, max_features=1.0, random_state=0)
-    return Trees(forest.fit(inputs, outputs / unit), unit)
+    forest = ensemble.ExtraTreesRegressor(trees, max_features=1.0, random_state=0)
+    return Trees(forest.fit(inputs, outputs / unit, weights), unit)
 
 
 def predict(trees: Trees, inputs: Features) -> Array:
@@ -224,16 +246,6 @@ def predict(trees: Trees, inputs: Features) -> Array:
     total = sum(tree.tree_.predict(inputs)[:, :, 0] for tree in trees.forest.estimators_)
     mean: Array = total / len(trees.forest.estimators_) * trees.unit
     return mean
-
-
-def predicted_held_back(inputs: Features, outputs: Array, folds: int, seed: int = 0) -> Array:
-    """(n, outputs): each row as predicted from the folds that it is not in."""
-    fold = np.random.default_rng(seed).permutation(len(inputs)) % folds
-    predicted = np.empty_like(outputs)
-    for number in range(folds):
-        out = fold == number
-        predicted[out] = predict(fit(inputs[~out], outputs[~out]), inputs[out])
-    return predicted
 
 
 def workloads() -> tuple[str, ...]:
