@@ -46,6 +46,8 @@ class Timings:
     """Until every client of the load was back."""
     settle_s: float = 0.0
     measure_s: float = 0.0
+    planned_s: float = 0.0
+    """What the window was to last: it may be decided earlier or later (`env/deciding.py`). Part of no sum."""
     learn_s: float = 0.0
     record_s: float = 0.0
 
@@ -75,7 +77,7 @@ class Outcome:
     version: Version
     verdict: Verdict
     reason: str
-    """One sentence when the verdict is not `ok`, or the trial was cut short."""
+    """One sentence when the verdict is not `ok`, or the window was ended before its time."""
     applied: Applied | None
     window: Window | None
     usage: Usage

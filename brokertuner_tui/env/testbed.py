@@ -12,6 +12,7 @@ from brokertuner_tui.broker.kinds import make_broker
 from brokertuner_tui.config.settings import Settings
 from brokertuner_tui.connection.policy import POLICIES
 from brokertuner_tui.connection.tracker import ConnectionStatus, Linked
+from brokertuner_tui.env.deciding import Best
 from brokertuner_tui.env.outcome import Outcome
 from brokertuner_tui.env.trial import Early, OnPhase, Trial, never, quiet
 from brokertuner_tui.errors import TunerError
@@ -260,6 +261,7 @@ class Testbed:
         interrupted: Callable[[], bool] = never,
         floor: float | None = None,
         early: Early | None = None,
+        best: Best | None = None,
     ) -> Outcome:
         """Apply, verify, settle, measure. A fault of the broker or the load is a verdict, not an exception.
 
@@ -268,8 +270,10 @@ class Testbed:
             interrupted: asked every few milliseconds; True ends the trial as inconclusive.
             floor: under live traffic, the share of the probe's messages in time below which the window ends early.
             early: asked a few times a second in the window; a reason that it gives ends the window.
+            best: what the best setting so far has shown under this load: of a load of our own making, the window is then
+                shorter or longer, as `env/deciding.py` says. None: it is as long as `seconds` say.
         """
-        trial = Trial(self, self._settings, on_phase=on_phase, interrupted=interrupted, floor=floor, early=early)
+        trial = Trial(self, self._settings, on_phase=on_phase, interrupted=interrupted, floor=floor, early=early, best=best)
         return trial.run(knobs, seconds)
 
     def close(self) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerUnavailable
 from brokertuner_tui.config.settings import Settings
 from brokertuner_tui.connection.tracker import Linked
+from brokertuner_tui.env.deciding import CLEARLY_WORSE, Best, is_clearly_bad, is_worth_more
 from brokertuner_tui.env.outcome import Outcome, PhaseName, Timings, Usage, Verdict
 from brokertuner_tui.env.usage import UsageGauge, open_gauge
 from brokertuner_tui.knobs.catalogue import KnobValues
@@ -26,6 +27,7 @@ Early = Callable[[Sample | None, float], str]
 """From the last reading of the telemetry and the share of the window that is over to why that need not be finished."""
 _POLL_S = 0.02
 _LOOK_S = 0.25
+_DECIDE_S = 0.05
 _BY_OPERATOR = "interrupted by the operator"
 _HEARTBEAT_S = 1.0
 _MAX_EXTRA_SETTLE_S = 1.0
@@ -50,11 +52,20 @@ class _Interrupted(Exception):
         self.verdict, self.reason = verdict, reason
 
 
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """Why a window was ended before its time."""
+
+    reason: str
+    suffering: bool = True
+    """What was in force before is to be put back (see `Outcome.cut_short`)."""
+
+
 class Trial:
     """One trial on a testbed that is open; `run` is called once.
 
     Args:
-        on_phase, interrupted, floor, early: see `Testbed.trial`.
+        on_phase, interrupted, floor, early, best: see `Testbed.trial`.
     """
 
     def __init__(
@@ -66,11 +77,12 @@ class Trial:
         interrupted: Callable[[], bool],
         floor: float | None,
         early: Early | None,
+        best: Best | None,
     ) -> None:
         self._testbed, self._broker, self._load = testbed, testbed.broker, testbed.load
         self._settings = settings
         self._on_phase, self._interrupted = on_phase, interrupted
-        self._floor, self._early = floor, early
+        self._floor, self._early, self._best = floor, early, best
         self._pid = 0
         """The broker's process; 0: not known."""
         self._load_looked_at = 0.0
@@ -95,11 +107,13 @@ class Trial:
             self._on_phase(PhaseName.MEASURING, seconds)
             started = time.perf_counter()
             window, usage, cut = self._measure(seconds)
-            outcome = _timed(outcome, measure_s=time.perf_counter() - started)
+            outcome = _timed(outcome, measure_s=time.perf_counter() - started, planned_s=seconds)
         except _Interrupted as end:
             return replace(outcome, verdict=end.verdict, reason=end.reason)
         latest = self._testbed.sampler.latest()
-        return self._concluded(replace(outcome, usage=usage, sample=latest, reason=cut, cut_short=bool(cut)), window)
+        if cut is not None:
+            outcome = replace(outcome, reason=cut.reason, cut_short=cut.suffering)
+        return self._concluded(replace(outcome, usage=usage, sample=latest), window)
 
     def _concluded(self, outcome: Outcome, window: Window) -> Outcome:
         """With its verdict: whether the window says anything."""
@@ -212,8 +226,8 @@ class Trial:
 
     # -- the window ----------------------------------------------------------------------------------------------------
 
-    def _measure(self, seconds: float) -> tuple[Window, Usage, str]:
-        """The window, what the broker used in it, and why it was cut short (empty: it was not)."""
+    def _measure(self, seconds: float) -> tuple[Window, Usage, _Cut | None]:
+        """The window, what the broker used in it, and why it was ended before its time."""
         load = self._load
         try:
             load.open_window()
@@ -230,7 +244,7 @@ class Trial:
             raise _Interrupted(Verdict.INCONCLUSIVE, str(error)) from error
         return window, usage, cut
 
-    def _watch(self, load: Watched, seconds: float, gauge: UsageGauge) -> str:
+    def _watch(self, load: Watched, seconds: float, gauge: UsageGauge) -> _Cut | None:
         """Waits until live traffic was watched for long enough, or suffers; in the latter case, says how."""
         began, due, floor = time.perf_counter(), 0, self._floor
         while (
@@ -246,23 +260,49 @@ class Trial:
             if floor is not None and due >= FEWEST_JUDGED and on_time < floor * due:
                 took = time.perf_counter() - began
                 share = f"{on_time / due:.0%} of the probe's messages came in time"
-                return f"ended after {took:.1f} s: {share}, and fewer than {floor:.0%} are too few for live traffic"
-        return ""
+                return _Cut(f"ended after {took:.1f} s: {share}, and fewer than {floor:.0%} are too few for live traffic")
+        return None
 
-    def _wait_in_parts(self, seconds: float, gauge: UsageGauge) -> str:
-        """Waits for the whole window, or until there is a reason to end it; gives that."""
-        began = time.perf_counter()
-        while self._early is not None and (left := seconds - (time.perf_counter() - began)) > _LOOK_S:
-            self._wait(min(left, _LOOK_S), gauge)
+    def _wait_in_parts(self, seconds: float, gauge: UsageGauge) -> _Cut | None:
+        """Waits for the window to be long enough, or until there is a reason to end it; gives that."""
+        began, step_s = time.perf_counter(), _LOOK_S if self._best is None else _DECIDE_S
+        if self._best is None and self._early is None:
+            self._wait(seconds, gauge)
+            return None
+        while (left := seconds - (time.perf_counter() - began)) > 0:
+            self._wait(min(left, step_s), gauge)
+            if left > step_s and (cut := self._ended_early(began, seconds) or self._given_up(seconds)):
+                return cut
+        most_s = self._settings.tuning.window_max_share * seconds
+        is_told = False
+        while (left := most_s - (time.perf_counter() - began)) > 0 and self._is_worth_more():
+            if not is_told:
+                self._on_phase(PhaseName.MEASURING, left)
+                is_told = True
+            self._wait(min(left, step_s), gauge)
             if cut := self._ended_early(began, seconds):
                 return cut
-        self._wait(seconds - (time.perf_counter() - began), gauge)
-        return ""
+        return None
 
-    def _ended_early(self, began: float, seconds: float) -> str:
+    def _given_up(self, seconds: float) -> _Cut | None:
+        """Whether the window shows already that its setting is no good."""
+        so_far = self._load.status().window if self._best is not None else None
+        if self._best is None or so_far is None:
+            return None
+        least_s = self._settings.tuning.window_min_share * seconds
+        if not is_clearly_bad(so_far, self._best, self._testbed.profile, least_s=least_s):
+            return None
+        figures = f"{so_far.on_time_per_s:,.0f}/s on time, the best so far {self._best.per_s:,.0f}/s"
+        return _Cut(f"{CLEARLY_WORSE}, ended after {so_far.seconds:.2f} s: {figures}", suffering=False)
+
+    def _is_worth_more(self) -> bool:
+        so_far = self._load.status().window if self._best is not None else None
+        return self._best is not None and so_far is not None and is_worth_more(so_far, self._best)
+
+    def _ended_early(self, began: float, seconds: float) -> _Cut | None:
         took = time.perf_counter() - began
-        reason = self._early(self._testbed.sampler.latest(), took / seconds) if self._early is not None else ""
-        return f"ended after {took:.1f} s: {reason}" if reason else ""
+        reason = self._early(self._testbed.sampler.latest(), min(1.0, took / seconds)) if self._early is not None else ""
+        return _Cut(f"ended after {took:.1f} s: {reason}") if reason else None
 
 
 def _timed(outcome: Outcome, **seconds: float) -> Outcome:

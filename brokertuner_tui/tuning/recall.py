@@ -64,9 +64,7 @@ def outcome_of(row: TrialRow) -> Outcome:
         usage=row.usage,
         sample=None,
         timings=row.timings,
-        # The one reason that an `ok` trial has.
-        cut_short=row.verdict == Verdict.OK and bool(row.reason),
-    )
+    )  # whether it was cut short does not matter any more: what was to be put back was
 
 
 def broke_slo(row: TrialRow) -> bool:

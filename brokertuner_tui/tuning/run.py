@@ -34,6 +34,7 @@ from brokertuner_tui.tuning.readiness import Readiness
 from brokertuner_tui.tuning.recovery import OrphanWatch
 from brokertuner_tui.tuning.standing_back import StandingBack
 from brokertuner_tui.tuning.trials import Trials
+from brokertuner_tui.tuning.windows import Windows
 
 if TYPE_CHECKING:  # importing the store imports SQLAlchemy
     from brokertuner_tui.tuning.recorder import Recorder
@@ -53,6 +54,7 @@ class Run:
         learner: Learner,
         recorder: Recorder,
         guarding: Guarding,
+        windows: Windows,
         inbox: queue.SimpleQueue[commands.Command],
         tell: Tell,
         *,
@@ -90,6 +92,7 @@ class Run:
             self._drift,
             tell,
             done=done,
+            windows=windows,
             applies=self._applies,
             interrupted=self._interrupted,
             retry=self._retry,

@@ -20,6 +20,7 @@ from brokertuner_tui.tuning.guarding import Guarding
 from brokertuner_tui.tuning.learner import Choice, Learner
 from brokertuner_tui.tuning.operations import Operations, Tell
 from brokertuner_tui.tuning.proposals import Proposals
+from brokertuner_tui.tuning.windows import Windows
 
 if TYPE_CHECKING:  # importing the store imports SQLAlchemy
     from brokertuner_tui.tuning.recorder import Recorder
@@ -29,6 +30,7 @@ class Trials:
     """Runs trials. Used by the session's thread.
 
     Args:
+        windows: what earlier trials have shown, for the length of the next ones.
         applies: whether the agent brings its proposals into force itself; else what is in force is measured.
         interrupted: takes commands; whether one of them needs the trial to end.
     """
@@ -44,6 +46,7 @@ class Trials:
         tell: Tell,
         *,
         done: int,
+        windows: Windows,
         applies: bool,
         interrupted: Callable[[], bool],
         retry: Retry,
@@ -52,6 +55,7 @@ class Trials:
         self._testbed = operations.testbed
         self._guarding, self._proposals, self._tell = guarding, proposals, tell
         self._drift, self._applies, self._interrupted, self._retry = drift, applies, interrupted, retry
+        self._windows = windows
         self.done = done
         """Trials that are over."""
         self.unkept: events.TrialFinished | None = None
@@ -114,6 +118,7 @@ class Trials:
     def _measured(self, choice: Choice) -> tuple[Outcome, float]:
         """What came of it, and when its window was over (time.monotonic())."""
         name = self._testbed.profile.name
+        best = self._learner.best(self._testbed.profile)
         floor = self._guarding.floor(name, self._learner.floor(choice, self._testbed.profile), choice.knobs)
         with self._guarding.counting():
             outcome = self._testbed.trial(
@@ -122,6 +127,7 @@ class Trials:
                 interrupted=self._interrupted,
                 floor=floor,
                 early=self._guarding.early(choice.knobs, name),
+                best=self._windows.against(choice.kind, name, best.knobs if best is not None else None),
             )
         over_s = time.monotonic()
         outcome = self.undisturbed(outcome)
@@ -155,6 +161,7 @@ class Trials:
     def _learn_and_record(self, number: int, choice: Choice, outcome: Outcome, before: KnobValues, *, broke: bool) -> None:
         self.phase(PhaseName.LEARNING)
         lesson = self._learner.learn(number, choice, outcome, broke=broke)
+        self._windows.take_in(outcome)
         best = self._learner.best(outcome.profile)
         event = events.TrialFinished(
             time.time(),

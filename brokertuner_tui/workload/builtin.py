@@ -22,7 +22,7 @@ from brokertuner_tui.workload import limits
 from brokertuner_tui.workload.generator.control import objects
 from brokertuner_tui.workload.load import LoadError, LoadStatus
 from brokertuner_tui.workload.profile import Profile
-from brokertuner_tui.workload.window import Window
+from brokertuner_tui.workload.window import Window, so_far
 
 TOPIC_PREFIX = "bt"
 _ANSWER_S = 2.0
@@ -176,6 +176,7 @@ class BuiltinLoad:
             error=error or str(report.get("error", "")),
             latency_ms=tuple(latency) if (latency := report.get("latency_ms")) else None,
             outside=outside,
+            window=so_far(window) if (window := report.get("window")) else None,
         )
 
     def stop(self) -> None:

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 from brokertuner_tui.errors import TunerError
 from brokertuner_tui.mqtt.endpoint import Endpoint
 from brokertuner_tui.workload.profile import Profile
-from brokertuner_tui.workload.window import Window
+from brokertuner_tui.workload.window import SoFar, Window
 
 
 class LoadError(TunerError):
@@ -47,6 +47,8 @@ class LoadStatus:
     """p50, p95 and p99 of the window that is open, so far; None without one, or before anything has come."""
     outside: bool = False
     """With `dead`: somebody ended it; that says nothing about the load."""
+    window: SoFar | None = None
+    """Of the window that is open, as the last report said; None without one, or from a load that cannot tell."""
 
 
 class Load(Protocol):

@@ -18,7 +18,7 @@ from brokertuner_tui.mqtt.endpoint import Endpoint
 from brokertuner_tui.store.plain import revive
 from brokertuner_tui.workload.load import LoadError, LoadStatus
 from brokertuner_tui.workload.profile import Profile
-from brokertuner_tui.workload.window import Window
+from brokertuner_tui.workload.window import Window, so_far
 
 _ANSWER_S = 10.0
 _SLICE_S = 0.25
@@ -135,7 +135,8 @@ class RemoteLoad:
     def _read(self, data: Mapping[str, Any]) -> LoadStatus:
         if not data.get("state"):
             return _stopped(self._profile)
-        return revive(LoadStatus, {**data, "profile": self._profile})
+        window = so_far(window) if (window := data.get("window")) else None
+        return revive(LoadStatus, {**data, "profile": self._profile, "window": window})
 
     def _ask(
         self,

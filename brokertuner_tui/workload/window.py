@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,6 +19,50 @@ class PartWindow:
     on_time: int
     lost: int
     p99_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class SoFar:
+    """A window that is still open, at one moment."""
+
+    seconds: float
+    on_time: int
+    on_time_slices: tuple[int, ...]
+    """As in `Window`."""
+    slice_s: float
+
+    @property
+    def on_time_per_s(self) -> float:
+        """On-time goodput so far, deliveries a second."""
+        return self.on_time / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def latest_per_s(self) -> float:
+        """The same of its later half (of all of it, where there are fewer than two slices)."""
+        later = self.on_time_slices[len(self.on_time_slices) // 2 :]
+        if len(self.on_time_slices) < 2 or self.slice_s <= 0:
+            return self.on_time_per_s
+        return sum(later) / (len(later) * self.slice_s)
+
+    @property
+    def stderr(self) -> float:
+        """Standard error of `on_time_per_s`; see `batch_means_stderr`."""
+        return batch_means_stderr(self.on_time_slices, self.slice_s)
+
+
+def so_far(data: Mapping[str, Any]) -> SoFar:
+    """From what `asdict` and JSON made of it."""
+    return SoFar(data["seconds"], data["on_time"], tuple(data["on_time_slices"]), data["slice_s"])
+
+
+def batch_means_stderr(slices: Sequence[int], slice_s: float) -> float:
+    """Standard error of a rate, from counts in consecutive slices, by the batch means method; 0 with fewer than two."""
+    n = len(slices)
+    if n < 2 or slice_s <= 0:
+        return 0.0
+    mean = sum(slices) / n
+    variance = sum((count - mean) ** 2 for count in slices) / (n - 1)
+    return float((variance / n) ** 0.5 / slice_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +109,9 @@ class Window:
     """Of a mix: its loads, in their order."""
     live: LiveFigures | None = None
     """Of live traffic: then everything above is the probe's alone, and this is what else can be known."""
+    p99_low_ms: float | None = None
+    p99_high_ms: float | None = None
+    """95 % interval of `p99_ms` (`generator/sections.py`); None: too little is known."""
 
     @property
     def on_time_per_s(self) -> float:
@@ -92,13 +139,8 @@ class Window:
 
     @property
     def on_time_stderr(self) -> float:
-        """Standard error of `on_time_per_s`, by the batch means method over the slices (0 with fewer than two)."""
-        n = len(self.on_time_slices)
-        if n < 2 or self.slice_s <= 0:
-            return 0.0
-        mean = sum(self.on_time_slices) / n
-        variance = sum((count - mean) ** 2 for count in self.on_time_slices) / (n - 1)
-        return float((variance / n) ** 0.5 / self.slice_s)
+        """Standard error of `on_time_per_s`; see `batch_means_stderr`."""
+        return batch_means_stderr(self.on_time_slices, self.slice_s)
 
     @property
     def goodput(self) -> float:
@@ -123,7 +165,7 @@ class Window:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Window:
         """From what `as_dict` gave, lists for tuples too."""
-        values = {name: data[name] for name in cls.__dataclass_fields__ if name not in ("parts", "live")}
+        values = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
         values["histogram"] = tuple((float(bound), int(count)) for bound, count in values["histogram"])
         values["on_time_slices"] = tuple(values["on_time_slices"])
         values["parts"] = tuple(PartWindow(**part) for part in data.get("parts", ()))

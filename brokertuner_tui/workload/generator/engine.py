@@ -6,6 +6,7 @@ import gc
 import os
 import select
 import time
+from dataclasses import asdict
 from typing import Any
 
 from brokertuner_tui.mqtt.endpoint import Endpoint
@@ -23,6 +24,8 @@ from brokertuner_tui.workload.generator.subscriber import Subscriber
 from brokertuner_tui.workload.profile import Profile
 
 REPORT_NS = 250 * MS
+FIRST_LOOK_NS = 300 * MS
+"""From the opening of a window to the next report."""
 _START_ANYWAY_NS = 2_000 * MS
 _REMOVE_NS = 1_000 * MS
 _STALL_NS = 1_000 * MS
@@ -316,6 +319,8 @@ class Engine(OnConnector):
             next_seqs, reconnects = crew.next_seqs(), self._connector.reconnects
             parts.append(Measurement(crew.profile, crew.ledger, next_seqs, reconnects, time.perf_counter_ns()))
         self._measurement = MixMeasurement(self._profile, parts)
+        # The reports that follow come at the same moments of every window.
+        self._next_report_ns = time.perf_counter_ns() + FIRST_LOOK_NS
 
     def _drain(self, now: int) -> None:
         assert self._closing is not None
@@ -404,4 +409,5 @@ class Engine(OnConnector):
             cpu=(self._reported[1] - cpu) / max(1e-9, (now - then) / 1e9),
             error=self._connector.error,
             latency_ms=self._measurement.latency_ms() if self._measurement is not None else None,
+            window=asdict(self._measurement.so_far(now)) if self._measurement is not None else None,
         )

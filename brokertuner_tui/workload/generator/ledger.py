@@ -22,6 +22,7 @@ import numpy.typing as npt
 from brokertuner_tui.workload.generator import histogram
 from brokertuner_tui.workload.generator.gaps import Gaps
 from brokertuner_tui.workload.generator.layout import Layout
+from brokertuner_tui.workload.generator.sections import Sections
 from brokertuner_tui.workload.profile import Profile
 
 Ints = npt.NDArray[np.int64]
@@ -77,7 +78,8 @@ class Ledger:
         self._opened_ns = 0
         self._window_open = False
         self.histogram: Ints = np.zeros(histogram.BUCKETS, np.int64)
-        """Of the window, as are the next three."""
+        """Of the window, as are the next four."""
+        self.sections = Sections()
         self.slices: Ints = np.zeros(64, np.int64)
         self.max_ns = 0
         self.last_ns = 0
@@ -109,6 +111,7 @@ class Ledger:
         self._floors = np.array(next_seqs, np.int64)
         self._came[:] = 0
         self.histogram = np.zeros(histogram.BUCKETS, np.int64)
+        self.sections = Sections()
         self.slices = np.zeros(64, np.int64)
         self.max_ns = self.last_ns = 0
 
@@ -186,9 +189,11 @@ class Ledger:
         self.totals.on_time += int(np.count_nonzero(on_time))
         if not self._window_open:
             return
-        self.histogram += histogram.count(latency_ns)
+        counts, last_ns = histogram.count(latency_ns), int(received_ns.max())
+        self.histogram += counts
+        self.sections.add(counts, last_ns - self._opened_ns)
         self.max_ns = max(self.max_ns, int(latency_ns.max()))
-        self.last_ns = max(self.last_ns, int(received_ns.max()))
+        self.last_ns = max(self.last_ns, last_ns)
         slices = np.bincount(np.maximum((received_ns[on_time] - self._opened_ns) // SLICE_NS, 0))
         if len(slices) > len(self.slices):
             self.slices = np.concatenate((self.slices, np.zeros(2 * len(slices) - len(self.slices), np.int64)))

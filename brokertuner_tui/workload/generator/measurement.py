@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from brokertuner_tui.workload.generator import histogram
 from brokertuner_tui.workload.generator.ledger import SLICE_NS, Ledger
+from brokertuner_tui.workload.generator.sections import interval_ms, together
 from brokertuner_tui.workload.profile import Profile
-from brokertuner_tui.workload.window import PartWindow, Window
+from brokertuner_tui.workload.window import PartWindow, SoFar, Window
 
 _SLICES = 10
 
@@ -60,11 +61,16 @@ class Measurement:
         self._profile, self.ledger = profile, ledger
         self._next_seqs = list(next_seqs)
         self._reconnects = reconnects
-        self._opened_ns, self._cpu_s = now_ns, time.process_time()
+        self.opened_ns, self._cpu_s = now_ns, time.process_time()
         self.publishing_ended_ns = 0
         """When the publishers stopped for a drain; 0 while they run."""
         ledger.open_window(now_ns, next_seqs)
         self._totals = ledger.totals.copy()
+
+    @property
+    def on_time(self) -> int:
+        """Deliveries in time, so far."""
+        return self.ledger.totals.on_time - self._totals.on_time
 
     def close(self, now_ns: int, next_seqs: Sequence[int], logs: Sequence[SendLog], clients: int, reconnects: int) -> Window:
         """Ends the window. After a drain, what was sent in it and has not come is lost: `lost` equals `missing`.
@@ -84,12 +90,13 @@ class Measurement:
         if drained:
             ledger.give_up(next_seqs)
         counted = ledger.totals.since(self._totals)
-        seconds = ((max(drained, ledger.last_ns) if drained else now_ns) - self._opened_ns) / 1e9
+        seconds = ((max(drained, ledger.last_ns) if drained else now_ns) - self.opened_ns) / 1e9
         slices, slice_s = _slices(ledger.slices, seconds, self._profile.burst)
         sent = [after - before for after, before in zip(next_seqs, self._next_seqs, strict=True)]
         readers = _readers(self._profile)
         counts, max_ms = ledger.histogram, ledger.max_ns / 1e6
         p50, p90, p95, p99 = (histogram.percentile_ms(counts, share, max_ms) for share in (0.5, 0.9, 0.95, 0.99))
+        p99_low, p99_high = interval_ms(ledger.sections, 0.99, p99, _period_s(self._profile)) or (None, None)
         ledger.close_window()
         return Window(
             seconds=seconds,
@@ -112,7 +119,9 @@ class Measurement:
             slice_s=slice_s,
             clients=clients,
             reconnects=reconnects - self._reconnects,
-            generator_cpu=busy_s / max(1e-9, (now_ns - self._opened_ns) / 1e9),
+            generator_cpu=busy_s / max(1e-9, (now_ns - self.opened_ns) / 1e9),
+            p99_low_ms=p99_low,
+            p99_high_ms=p99_high,
         )
 
 
@@ -135,6 +144,18 @@ class MixMeasurement:
         p50, p95, p99 = (histogram.percentile_ms(counts, share, max_ms) for share in (0.5, 0.95, 0.99))
         return p50, p95, p99
 
+    def so_far(self, now_ns: int) -> SoFar:
+        """How much of it came in time until now; what is not counted yet is left out."""
+        seconds = max(now_ns - part.opened_ns for part in self.parts) / 1e9
+        return SoFar(seconds, sum(part.on_time for part in self.parts), *self._slices(seconds))
+
+    def _slices(self, seconds: float) -> tuple[tuple[int, ...], float]:
+        fine = [part.ledger.slices for part in self.parts]
+        size = max(len(counts) for counts in fine)
+        bursts = [part.burst for part in self._profile.members if part.burst]
+        whole = np.sum([_padded(counts, size) for counts in fine], axis=0)
+        return _slices(whole, seconds, max(bursts, key=sum) if bursts else None)
+
     def _latencies(self) -> tuple[npt.NDArray[np.int64], float]:
         ledgers = [part.ledger for part in self.parts]
         counts: npt.NDArray[np.int64] = np.sum([ledger.histogram for ledger in ledgers], axis=0)
@@ -146,13 +167,11 @@ class MixMeasurement:
         if not self._profile.parts:
             return first
         seconds = max(window.seconds for window in windows)
-        fine = [part.ledger.slices for part in self.parts]
-        size = max(len(counts) for counts in fine)
-        bursts = [part.burst for part in self._profile.parts if part.burst]
-        together = np.sum([_padded(counts, size) for counts in fine], axis=0)
-        slices, slice_s = _slices(together, seconds, max(bursts, key=sum) if bursts else None)
+        slices, slice_s = self._slices(seconds)
         counts, max_ms = self._latencies()
         p50, p90, p95, p99 = (histogram.percentile_ms(counts, share, max_ms) for share in (0.5, 0.9, 0.95, 0.99))
+        ledgers = together([part.ledger.sections for part in self.parts])
+        p99_low, p99_high = interval_ms(ledgers, 0.99, p99, _period_s(self._profile)) or (None, None)
         sums = ("sent", "expected", "received", "on_time", "late", "lost", "missing", "duplicated")
         return replace(
             first,
@@ -167,6 +186,8 @@ class MixMeasurement:
             on_time_slices=slices,
             slice_s=slice_s,
             clients=clients,
+            p99_low_ms=p99_low,
+            p99_high_ms=p99_high,
             parts=tuple(
                 PartWindow(window.sent, window.expected, window.received, window.on_time, window.lost, window.p99_ms)
                 for window in windows
@@ -185,6 +206,10 @@ def _slices(fine: npt.NDArray[np.int64], seconds: float, burst: tuple[float, flo
     if not whole:
         return (int(fine.sum()),), seconds
     return tuple(int(part) for part in _padded(fine, whole * width).reshape(whole, width).sum(axis=1)), width * resolution_s
+
+
+def _period_s(profile: Profile) -> float:
+    return max((sum(part.burst) for part in profile.members if part.burst), default=0.0)
 
 
 def _padded(counts: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.int64]:
