@@ -64,13 +64,18 @@ def document(title: str, head: Sequence[Markup | None], sections: Sequence[Secti
 
 
 def table(
-    columns: Sequence[str | Cell], rows: Iterable[tuple[str | None, Sequence[str | Cell]]], *, caption: str = ""
+    columns: Sequence[str | Cell],
+    rows: Iterable[tuple[str | None, Sequence[str | Cell]]],
+    *,
+    caption: str = "",
+    dense: bool = False,
 ) -> Markup:
     """A table that scrolls sideways by itself where the page is too narrow.
 
     Args:
         columns: the heads; `Cell`s with `is_number` stand at the right.
         rows: the class of a row (or None), and its cells; the first one names the row.
+        dense: it has many columns.
     """
     heads = el("tr", *(_cell("th", column, scope="col") for column in columns))
     body = [
@@ -82,7 +87,8 @@ def table(
         for role, cells in rows
     ]
     title = el("caption", caption) if caption else None
-    return el("div", el("table", title, el("thead", heads), el("tbody", *body)), class_="scroll", tabindex="0")
+    inside = el("table", title, el("thead", heads), el("tbody", *body), class_="dense" if dense else None)
+    return el("div", inside, class_="scroll", tabindex="0")
 
 
 def num(text: str) -> Cell:

@@ -138,7 +138,7 @@ def _all(trials: Sequence[TrialRow]) -> Markup:
     several = len(run_charts.stretches(trials)) > 1
     listed = [(_role(trial), _trial(trial, several)) for trial in trials]
     title = f"Table of all {len(trials)} trials"
-    return page.folded(title, page.table(columns, listed, caption="Bold: the best until then."))
+    return page.folded(title, page.table(columns, listed, caption="Bold: the best until then.", dense=True))
 
 
 def _role(trial: TrialRow) -> str | None:

@@ -97,6 +97,8 @@ caption{text-align:left;color:var(--quiet);padding:0 0 6px}
 th,td{padding:5px 12px 5px 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}
 th{font-weight:600;color:var(--quiet);white-space:nowrap}
 tbody th{color:inherit}
+table.dense{font-size:.8rem}
+.dense th,.dense td{padding-right:9px}
 .num{text-align:right;white-space:nowrap}
 tr.best td,tr.ours td,tr.ours th{font-weight:650}
 tr.failed td{color:var(--worse)}
