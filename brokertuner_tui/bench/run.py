@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from brokertuner_tui.bench.beds import OpenBed, opener
 from brokertuner_tui.bench.confirm import CellConfirmation
@@ -163,7 +163,7 @@ class Bench:
 
                 references = self._references(cell) if has_phases(workload) else {}
                 run = UnitRun(bed, method, cell, workload, references=references, on_trial=on_trial, stop=self._stop)
-                return run.run(MANY if math.isfinite(seconds) else trials, seconds)
+                return replace(run.run(MANY if math.isfinite(seconds) else trials, seconds), method=job.doing)
             finally:
                 bed.close()
         finally:
