@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from brokertuner_tui import insight
 from brokertuner_tui.store.plain import finite
 from brokertuner_tui.tuning import events
 from brokertuner_tui.tuning.events import Event, Measured
 
 _FIGURES = (
+    "seconds",
     "on_time_per_s",
+    "on_time_stderr",
     "received_per_s",
     "sent_per_s",
     "p50_ms",
     "p95_ms",
     "p99_ms",
+    "p99_low_ms",
+    "p99_high_ms",
     "max_ms",
     "late",
     "lost",
@@ -157,6 +162,7 @@ _WRITERS: Mapping[type[Event], Callable[[Any], _Line]] = {
         "confirmed",
         _fields(event, "profile", "default", "best", "best_knobs", "best_trial", "ratio_low", "ratio_high", "better"),
     ),
+    events.Explained: lambda event: ("insight", {"trials": event.trials, "loads": insight.to_json(event.loads)}),
     events.Notice: lambda event: ("notice", _fields(event, "message", "level")),
     events.RunFinished: lambda event: (
         "ended",

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from brokertuner_tui import insight
 from brokertuner_tui.cli import settings
+from brokertuner_tui.insight.results import LoadInsight
 from brokertuner_tui.store.errors import NoSuchRun, NothingYet
 from brokertuner_tui.store.place import Server, place_of
-from brokertuner_tui.store.rows import ConfirmationRow, RunRow, TrialRow
+from brokertuner_tui.store.rows import ConfirmationRow, InsightRow, RunRow, TrialRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,16 @@ class WholeRun:
     row: RunRow
     trials: list[TrialRow]
     confirmations: list[ConfirmationRow]
+    insight: InsightRow | None = None
+    """As it is stored."""
+
+    @property
+    def learned(self) -> tuple[LoadInsight, ...]:
+        """What it taught: as it is stored, or explained now where that is missing or out of date (about a second a load)."""
+        last = self.trials[-1].number if self.trials else 0
+        if self.insight is not None and self.insight.trials == last:
+            return self.insight.loads
+        return insight.explain(self.trials)
 
 
 def where(save_dir: Path | None, config: Path | None) -> str:
@@ -59,7 +71,7 @@ def whole_run(key: str, save_dir: Path | None, config: Path | None) -> WholeRun:
     try:
         with Store.open(place, read_only=True) as store:
             row = store.run(key)
-            return WholeRun(row, store.trials(row.id), store.confirmations(row.id))
+            return WholeRun(row, store.trials(row.id), store.confirmations(row.id), store.insight(row.id))
     except NothingYet as error:
         raise NoSuchRun(f"no run {key!r}: {error}") from None
 

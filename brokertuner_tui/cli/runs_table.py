@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,8 +10,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from brokertuner_tui.cli import output
+from brokertuner_tui import insight
+from brokertuner_tui.cli import measuring, output
 from brokertuner_tui.cli.comparison import comparison_table, knobs_table
+from brokertuner_tui.cli.learned import learned_view
 from brokertuner_tui.cli.output import one_line
 from brokertuner_tui.cli.runs_read import WholeRun
 from brokertuner_tui.cli.tables import add_numbers, new_table
@@ -70,13 +73,14 @@ def mode_of(row: RunRow) -> str:
 
 def show_data(run: WholeRun, trials: int) -> dict[str, Any]:
     """`runs show --json`: the run, with its last trials."""
-    return run_data(run.row, run.trials[len(run.trials) - min(trials, len(run.trials)) :], run.confirmations)
+    data = run_data(run.row, run.trials[len(run.trials) - min(trials, len(run.trials)) :], run.confirmations)
+    return data | {"insight": finite(insight.to_json(run.learned))}
 
 
 def show_view(run: WholeRun, trials: int) -> Group:
-    """Summary, default against best, the knobs, the last trials."""
+    """Summary, default against best, the knobs, what was learned, the last trials."""
     row, parts = run.row, list[RenderableType]()
-    parts.append(_summary(row))
+    parts.append(_summary(row, run.trials))
     if row.default is not None and row.best is not None:
         parts.append(comparison_table(row.default, row.best))
         if row.better is False:
@@ -87,12 +91,13 @@ def show_view(run: WholeRun, trials: int) -> Group:
         parts.append(knobs_table(knobs, defaults(row.info.mosquitto_version), title=title, pinned=row.info.pinned))
     except UsageError:
         parts.append(Text("No trial ended well.\n"))
+    parts += learned_view(run.learned)
     if trials and run.trials:
         parts.append(_trials(run.trials[-trials:]))
     return Group(*parts)
 
 
-def _summary(row: RunRow) -> Table:
+def _summary(row: RunRow, trials: Sequence[TrialRow]) -> Table:
     info = row.info
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
@@ -108,6 +113,7 @@ def _summary(row: RunRow) -> Table:
         "trials": f"{row.trials}, of which {row.ok_trials} ended well",
         "restarts": f"broker {row.broker_restarts}, load {row.workload_restarts}",
     }
+    facts |= measuring.facts(trials)
     if row.resumed:
         facts["resumed"] = "once" if row.resumed == 1 else f"{row.resumed} times"
     if row.left is not None:
@@ -122,7 +128,7 @@ def _summary(row: RunRow) -> Table:
 def _trials(trials: list[TrialRow]) -> Table:
     is_wide = output.is_wide()
     table = new_table("Trial", "Kind", "Verdict")
-    table.caption, table.caption_justify = "* the best until then", "left"
+    table.caption, table.caption_justify = "* the best until then; ± two standard errors", "left"
     add_numbers(table, "On time/s", *(["Delivered/s"] if is_wide else []), "p99 ms", "Reward")
     if is_wide:
         table.add_column("Applied", no_wrap=True)
@@ -132,7 +138,10 @@ def _trials(trials: list[TrialRow]) -> Table:
         on_time, delivered, p99 = ("", "", "")
         if window is not None:
             on_time, delivered = f"{window.on_time_per_s:,.0f}", f"{window.received_per_s:,.0f}"
-            p99 = f"{window.p99_ms:.4g}" if window.received else ""
+            on_time += f" ±{2 * window.on_time_stderr:,.0f}"
+            p99 = f"{window.p99_ms:.3g}" if window.received else ""
+            if is_wide and window.p99_low_ms is not None and window.p99_high_ms is not None:
+                p99 += f" ({window.p99_low_ms:.2g} to {window.p99_high_ms:.2g})"
         changes = ", ".join(f"{name}={conf_value(trial.knobs[name])}" for name in trial.changed if name in trial.knobs)
         table.add_row(
             f"{trial.number}{' *' if trial.number == trial.best_trial else ''}",
@@ -143,7 +152,7 @@ def _trials(trials: list[TrialRow]) -> Table:
             p99,
             "" if trial.reward is None else f"{trial.reward:.3f}",
             *([("" if applied is None else f"{applied.how}, {1000 * applied.total_s:.0f} ms")] if is_wide else []),
-            one_line(trial.reason or changes),
+            one_line(measuring.what_was_done(trial, changes)),
         )
     return table
 

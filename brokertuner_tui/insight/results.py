@@ -48,7 +48,7 @@ class KnobInsight:
     best: Value
     """In the best setting."""
     total: Estimate | None = None
-    """Of the variance over the region that was tried: the share that has to do with this knob (Sobol's total index), in [0, 1]."""
+    """Of the variance over the region that was tried: the share that this knob has to do with (Sobol's total index), 0 to 1."""
     first: Estimate | None = None
     """The share that this knob explains alone (Sobol's first-order index)."""
     default_costs: Estimate | None = None

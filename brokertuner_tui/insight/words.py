@@ -55,50 +55,55 @@ def value_text(knob: str, value: Value) -> str:
     return BY_NAME[knob].special.get(value, f"{value:,}")
 
 
+def rough(knob: str, value: Value) -> str:
+    """`value_text`, large numbers shortened: `1.2M`."""
+    if isinstance(value, bool) or value in BY_NAME[knob].special or value < 100_000:
+        return value_text(knob, value)
+    factor, unit = next((f, u) for f, u in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if value >= f)
+    return f"{value / factor:.3g}{unit}"
+
+
 def as_good(knob: KnobInsight) -> str:
     """`from 300 up`, `from 300 to 2,000`, `true or false`; empty where it is not known."""
     low, high = knob.as_good_from, knob.as_good_to
     if low is None or high is None:
         return ""
     if isinstance(low, bool):
-        return value_text(knob.knob, low) if low == high else "true or false"
+        return rough(knob.knob, low) if low == high else "true or false"
     if low == high:
-        return value_text(knob.knob, low)
+        return rough(knob.knob, low)
     if knob.open_below and knob.open_above:
         return "any that was tried"
     if knob.open_above:
-        return f"from {value_text(knob.knob, low)} up"
+        return f"from {rough(knob.knob, low)} up"
     if knob.open_below:
-        return f"up to {value_text(knob.knob, high)}"
-    return f"from {value_text(knob.knob, low)} to {value_text(knob.knob, high)}"
+        return f"up to {rough(knob.knob, high)}"
+    return f"from {rough(knob.knob, low)} to {rough(knob.knob, high)}"
 
 
 def _clause(knob: KnobInsight, load: LoadInsight) -> str:
-    name, best = knob.knob, value_text(knob.knob, knob.best)
-    range_text = as_good(knob)
-    flat = f"; {range_text} is as good" if range_text not in ("", best) else ""
+    name, best = knob.knob, rough(knob.knob, knob.best)
+    good = as_good(knob)
+    flat = f" ({good} is as good)" if good not in ("", best) else ""
     costs = knob.default_costs
     if knob.best != knob.default and costs is not None and costs.low > 0:
-        flat = f" ({range_text} is as good)" if range_text not in ("", best) else ""
         return f"{name} {best} earns {interval(costs, load, signed=True)}{flat}"
     worst = min(knob.curve, key=lambda point: point.expected, default=None)
     if worst is not None and load.best is not None and load.best.mean - worst.expected > load.tolerance:
         lost = amount(load.best.mean - worst.expected, load)
-        flat = f" ({range_text} is as good)" if range_text not in ("", best) else ""
-        return f"{name} matters: {value_text(name, worst.value)} costs {lost} against {best}{flat}"
+        return f"{name} matters: {rough(name, worst.value)} costs {lost} against {best}{flat}"
     return f"{name} matters together with others{flat}"
 
 
 def _rest(load: LoadInsight) -> str:
     groups = {
-        "does not show": [knob.knob for knob in load.knobs if knob.status == "no sign"],
-        "is not clear yet": [knob.knob for knob in load.knobs if knob.status == "unclear"],
+        ("does not show", "do not show"): [knob.knob for knob in load.knobs if knob.status == "no sign"],
+        ("is not clear yet", "are not clear yet"): [knob.knob for knob in load.knobs if knob.status == "unclear"],
     }
     parts = []
-    for words, names in groups.items():
+    for (one, several), names in groups.items():
         if len(names) > _MOST:
-            parts.append(f"{len(names)} others: {words.replace('does', 'do').replace('is not', 'are not')}")
+            parts.append(f"{len(names)} others {several}")
         elif names:
-            many = words.replace("does", "do").replace("is not", "are not") if len(names) > 1 else words
-            parts.append(f"{', '.join(names)} {many}")
+            parts.append(f"{', '.join(names)} {several if len(names) > 1 else one}")
     return f"{'; '.join(parts)}." if parts else ""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
+from brokertuner_tui import insight
 from brokertuner_tui.broker.interface import Applied
 from brokertuner_tui.env.outcome import Timings, Usage
 from brokertuner_tui.knobs.catalogue import Value, Version
@@ -16,6 +17,7 @@ from brokertuner_tui.store.rows import (
     ENDED,
     BrokerIdentity,
     ConfirmationRow,
+    InsightRow,
     LoadIdentity,
     RunInfo,
     RunRow,
@@ -207,6 +209,11 @@ def confirmation_row(row: Mapping[str, Any], windows: list[tuple[Which, Mapping[
         better=row["better"],
         windows=tuple((which, _window(data)) for which, data in windows),
     )
+
+
+def insight_row(row: Mapping[str, Any]) -> InsightRow:
+    """What a run taught."""
+    return InsightRow(row["run"], row["number"], row["at"], row["trials"], insight.from_json(row["loads"]))
 
 
 def _window(data: Mapping[str, Any]) -> Window:

@@ -33,7 +33,19 @@ def _to_2(connection: Connection) -> None:
     )
 
 
-STEPS: MappingProxyType[int, Step] = MappingProxyType({2: _to_2})
+def _to_3(connection: Connection) -> None:
+    """What runs taught."""
+    double = "DOUBLE PRECISION" if connection.dialect.name == "postgresql" else "DOUBLE"
+    connection.execute(
+        text(
+            "CREATE TABLE insights (run VARCHAR(40) NOT NULL, number INTEGER NOT NULL, "
+            f"at {double} NOT NULL, trials INTEGER NOT NULL, loads JSON NOT NULL, "
+            "PRIMARY KEY (run, number), FOREIGN KEY(run) REFERENCES runs (id))"
+        )
+    )
+
+
+STEPS: MappingProxyType[int, Step] = MappingProxyType({2: _to_2, 3: _to_3})
 """By the version that a step makes. Both databases undo it whole if it fails: their DDL is part of the transaction."""
 
 

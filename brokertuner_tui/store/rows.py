@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from brokertuner_tui.broker.interface import Applied
 from brokertuner_tui.env.outcome import Timings, Usage
+from brokertuner_tui.insight.results import LoadInsight
 from brokertuner_tui.knobs.catalogue import Value, Version
 from brokertuner_tui.process.owner import Owner
 from brokertuner_tui.tuning.events import AgentState, Measured
@@ -187,3 +188,15 @@ class ConfirmationRow:
     better: bool
     windows: tuple[tuple[Which, Window], ...]
     """What it rests on, in the order of time."""
+
+
+@dataclass(frozen=True, slots=True)
+class InsightRow:
+    """What a run had taught at one of its ends."""
+
+    run: str
+    number: int
+    at: float
+    trials: int
+    """That it rests on: it is out of date when the run has more."""
+    loads: tuple[LoadInsight, ...]

@@ -17,7 +17,7 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = 2
+VERSION = 3
 APPLICATION = "brokertuner-tui"
 
 metadata = MetaData()
@@ -126,4 +126,15 @@ confirming_windows = Table(
     Column("which", String(10), nullable=False),
     Column("measured", _json, nullable=False),
     ForeignKeyConstraint(["run", "confirmation"], ["confirmations.run", "confirmations.number"]),
+)
+
+insights = Table(
+    "insights",
+    metadata,
+    Column("run", String(40), ForeignKey("runs.id"), primary_key=True),
+    # A run that goes on is explained again: the last one counts.
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("at", Double, nullable=False),
+    Column("trials", Integer, nullable=False),
+    Column("loads", _json, nullable=False),
 )

@@ -12,7 +12,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, case, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from brokertuner_tui import insight
 from brokertuner_tui.errors import UsageError
+from brokertuner_tui.insight.results import LoadInsight
 from brokertuner_tui.knobs.catalogue import Value
 from brokertuner_tui.process.owner import Owner
 from brokertuner_tui.store import change as changes
@@ -26,6 +28,7 @@ from brokertuner_tui.store.rows import (
     ENDED,
     BrokerIdentity,
     ConfirmationRow,
+    InsightRow,
     LoadIdentity,
     RunInfo,
     RunRow,
@@ -57,6 +60,8 @@ class Store:
         """The rows of runs that were begun here, for when the server is away."""
         self._compared: dict[str, int] = {}
         """How many comparisons a run has."""
+        self._explained: dict[str, int] = {}
+        """How often it was explained."""
 
     @classmethod
     def open(
@@ -212,6 +217,13 @@ class Store:
             changes.of_run(run, summary),
         )
 
+    def record_insight(self, run: str, trials: int, loads: Sequence[LoadInsight]) -> None:
+        """Keeps what the first `trials` trials of a run taught."""
+        number = self._explained_of(run) + 1
+        self._explained[run] = number
+        columns = {"run": run, "number": number, "at": time.time(), "trials": trials, "loads": insight.to_json(loads)}
+        self._put(run, changes.insertion(schema.insights, columns))
+
     def set_state(self, run: str, state: State | str, reason: str = "") -> None:
         """Says where the run stands."""
         self._put(run, changes.of_run(run, {"state": str(RunState.of(state)), "reason": reason}))
@@ -223,7 +235,7 @@ class Store:
     def remove_run(self, run: str) -> None:
         """Removes a run that has ended, with its trials and comparisons; nothing happens if it is not there."""
         with self._opened.speaking(), self._engine.begin() as connection:
-            for table in (schema.confirming_windows, schema.confirmations, schema.trials):
+            for table in (schema.insights, schema.confirming_windows, schema.confirmations, schema.trials):
                 connection.execute(delete(table).where(table.c.run == run))
             connection.execute(delete(schema.runs).where(schema.runs.c.id == run))
         self._known.pop(run, None)
@@ -297,6 +309,16 @@ class Store:
             for row in found
         ]
 
+    def insight(self, run: str) -> InsightRow | None:
+        """What the run with this id taught, as it was explained last; None: it was not, or not in a way that is known here."""
+        table = schema.insights
+        self._opened.writer.settle(_SETTLE_S)
+        with self._opened.speaking(), self._engine.connect() as connection:
+            found = _fetch(connection, select(table).where(table.c.run == run).order_by(table.c.number.desc()).limit(1))
+        with contextlib.suppress(LookupError, TypeError, AttributeError):  # a later version's: it is explained anew
+            return convert.insight_row(found[0]) if found else None
+        return None
+
     def _put(self, run: str, *steps: changes.Step) -> None:
         change = Change(steps)
         if run in self._known:
@@ -307,7 +329,7 @@ class Store:
         unknown = dict.fromkeys(schema.runs.columns.keys())
         counters = dict.fromkeys(("broker_restarts", "workload_restarts", "trials", "ok_trials"), 0)
         self._known[run] = unknown | counters | {"id": run, "state": str(RunState.CREATED), "reason": ""} | columns
-        self._compared[run] = 0
+        self._compared[run] = self._explained[run] = 0
 
     def _claim(self, connection: Connection) -> None:
         """The lock was lost and is ours again: another writer may have said meanwhile that our runs are dead."""
@@ -322,6 +344,14 @@ class Store:
             with self._opened.speaking(), self._engine.connect() as connection:
                 self._compared[run] = connection.scalar(select(func.max(table.c.number)).where(table.c.run == run)) or 0
         return self._compared[run]
+
+    def _explained_of(self, run: str) -> int:
+        if run not in self._explained:
+            self._opened.writer.settle(_SETTLE_S)
+            table = schema.insights
+            with self._opened.speaking(), self._engine.connect() as connection:
+                self._explained[run] = connection.scalar(select(func.max(table.c.number)).where(table.c.run == run)) or 0
+        return self._explained[run]
 
     def _no_such(self, key: str, found: list[str]) -> str:
         if found:

@@ -137,6 +137,7 @@ _STEPS: Mapping[type[Event], Callable[[Model, Any], Model]] = {
     events.RestartsLeft: lambda model, event: replace(model, restarts=event),
     events.ConfirmStep: lambda model, event: replace(model, confirming=event),
     events.Confirmed: lambda model, event: replace(model, confirmed=event, confirming=None),
+    events.Explained: lambda model, event: replace(model, explained=event),
     events.Notice: lambda model, event: model,
     events.RunFinished: lambda model, event: replace(
         model, finished=event, state=event.state, reason=event.reason, phase=None, trouble=None

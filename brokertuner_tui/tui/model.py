@@ -130,6 +130,8 @@ class Model:
     restarts: events.RestartsLeft | None = None
     confirming: events.ConfirmStep | None = None
     confirmed: events.Confirmed | None = None
+    explained: events.Explained | None = None
+    """What the run has taught, when it came to an end last."""
     finished: events.RunFinished | None = None
     leaving: str = ""
     """Why the screen is about to close (empty: it is not)."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from brokertuner_tui import insight
 from brokertuner_tui.broker.interface import Difference
 from brokertuner_tui.connection.tracker import ConnectionState
 from brokertuner_tui.env.outcome import Verdict
@@ -13,6 +14,9 @@ from brokertuner_tui.tui.format import compact, goodput, knob_value, millisecond
 from brokertuner_tui.tui.model import LogLine, Model, Tone, restarts_text
 from brokertuner_tui.tuning import events
 from brokertuner_tui.tuning.events import Event, State, TrialFinished, TrialKind
+
+if TYPE_CHECKING:
+    from brokertuner_tui.workload.window import Window
 
 _NAMED_KNOBS = 2
 
@@ -70,6 +74,14 @@ def before_text(old: float, new: float, *, in_percent: bool = False) -> str:
     return f"was {goodput(old, in_percent=in_percent)}{factor}"
 
 
+def _spread(window: Window) -> str:
+    """` ±1.2k`: two standard errors, where there is anything to say."""
+    if not window.goodput_stderr > 0:
+        return ""
+    spread = 2 * window.goodput_stderr
+    return f" ±{spread:.1f} %" if window.live is not None else f" ±{compact(spread)}"
+
+
 def _trial(event: TrialFinished, model: Model) -> LogLine:
     outcome, window = event.outcome, event.outcome.window
     before = model.last.outcome.knobs if model.last else model.defaults
@@ -94,7 +106,9 @@ def _trial(event: TrialFinished, model: Model) -> LogLine:
             bad += f"{percent(share)} {word}, "
     if outcome.cut_short:
         glyph, tone, bad = "✂", "worse", f"{outcome.reason}; "
-    result = f"{bad}{goodput(window.goodput, in_percent=window.live is not None)} on time ({words})"
+    elif outcome.reason:
+        glyph, bad = "✂", f"{bad}cut after {window.seconds:.2f} s, "
+    result = f"{bad}{goodput(window.goodput, in_percent=window.live is not None)}{_spread(window)} on time ({words})"
     brief = f"{head}   {result}   {what}"
     text = brief if bad else f"{head}   {what}   {result}"
     return LogLine(event.at, glyph, tone, text, trial=event.trial, brief=brief)
@@ -150,6 +164,16 @@ def _confirmed(event: events.Confirmed, model: Model) -> LogLine:
     how = confirmed_factor(event)
     text = f"confirmed: best {goodput(best.on_time_per_s, in_percent=best.in_percent)} on time, {how} {windows}"
     return LogLine(event.at, "✓", "best", text, detail)
+
+
+def _explained(event: events.Explained, model: Model) -> LogLine | None:
+    if not event.loads:
+        return None
+    # Of several loads each has a line of its own in the details.
+    lines = [f"{load.profile}: {' '.join(insight.sentences(load))}" for load in event.loads]
+    told = any(load.verdict == "explained" for load in event.loads)
+    text = f"what was learned about {lines[0]}" if len(lines) == 1 else f"what was learned about {len(lines)} loads: Enter"
+    return LogLine(event.at, "i" if told else "?", "plain", text, "\n".join(lines))
 
 
 def confirmed_factor(event: events.Confirmed) -> str:
@@ -290,6 +314,7 @@ _WRITERS: Mapping[type[Event], Callable[[Any, Any], LogLine | None]] = {
     events.ConnectionChanged: _connection,
     events.PinsChanged: _pins,
     events.Confirmed: _confirmed,
+    events.Explained: _explained,
     events.Notice: _notice,
     events.RunFinished: _finished,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,9 @@ from brokertuner_tui.tuning.operations import Operations, Tell
 
 if TYPE_CHECKING:  # importing the store imports SQLAlchemy
     from brokertuner_tui.tuning.recorder import Recorder
+
+log = logging.getLogger(__name__)
+_EXPLAIN_S = 2.0
 
 
 class Ending:
@@ -49,6 +53,8 @@ class Ending:
         self._tell = tell
         self._measure, self._interrupted, self._retry = measure, interrupted, retry
         self._guarding = guarding
+        self._explained = 0
+        """Trials that are explained."""
         self._broke = False
         """A window of the confirmation broke the SLO."""
         self.confirmation: Confirmation | None = None
@@ -90,6 +96,28 @@ class Ending:
 
         What broke the SLO is never left; nor is what was not confirmed, where there is an SLO.
         """
+        try:
+            return self._bring_into_force(wanted)
+        finally:
+            self._explain()
+
+    def _explain(self) -> None:
+        """Says what the run taught: last of all, and not for long. What takes longer is done when somebody asks for it."""
+        from brokertuner_tui.insight.explaining import OutOfTime, explain_points
+
+        trials = self._recorder.trials
+        if trials == self._explained or not self._recorder.measured:
+            return
+        try:
+            loads = explain_points(self._recorder.measured, limit_s=_EXPLAIN_S)
+        except OutOfTime:
+            log.info("explaining the run takes longer than %s s: `runs show` does it", _EXPLAIN_S)
+            return
+        self._explained = trials
+        self._recorder.insight(trials, loads)
+        self._tell(events.Explained(time.time(), trials, loads))
+
+    def _bring_into_force(self, wanted: Left) -> tuple[Left, str]:
         if self._operations.agent_is_away():
             return (
                 "current",

@@ -11,6 +11,7 @@ from brokertuner_tui.broker.interface import Applied, Difference
 from brokertuner_tui.connection.tracker import ConnectionStatus
 from brokertuner_tui.env.outcome import Outcome, Verdict
 from brokertuner_tui.env.outcome import PhaseName as PhaseName
+from brokertuner_tui.insight.results import LoadInsight
 from brokertuner_tui.knobs.catalogue import Value, Version
 from brokertuner_tui.telemetry.sample import Sample
 from brokertuner_tui.workload.profile import Profile
@@ -291,6 +292,14 @@ class Confirmed(Event):
     ratio_high: float
     """95 % interval of best over default; infinite where the default delivers nothing on time."""
     better: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Explained(Event):
+    """What the first `trials` trials of the run taught, load by load."""
+
+    trials: int
+    loads: tuple[LoadInsight, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -15,6 +16,8 @@ from brokertuner_tui import __version__
 from brokertuner_tui.config.settings import Settings
 from brokertuner_tui.errors import TunerError, UsageError
 from brokertuner_tui.files import check_disk, replace_file
+from brokertuner_tui.insight.points import Point, of_event, of_row
+from brokertuner_tui.insight.results import LoadInsight
 from brokertuner_tui.knobs.catalogue import Value, Version
 from brokertuner_tui.store.csv_logs import CsvLogs
 from brokertuner_tui.store.errors import NoRoom, StoreError
@@ -35,6 +38,8 @@ if TYPE_CHECKING:  # importing the agent imports torch
 CONF_NAME = "broker_tuner.conf"
 PROPOSAL_NAME = "proposal.conf"
 _ROOM_S, _POLL_S = 2.0, 0.1
+_EXPLAINED = 2000
+"""Trials by which a run is explained, the last ones: a session may live for months."""
 _PACKAGES = ("torch", "numpy", "gymnasium", "paho-mqtt", "psutil", "SQLAlchemy")
 
 
@@ -92,6 +97,10 @@ class Recorder:
         self.run = ""
         self.about: Callable[[], tuple[Mapping[str, Value], Processes]] | None = None
         """What the agent has to leave alone, and which processes belong to the run; kept with every trial."""
+        self.measured: deque[Point] = deque(maxlen=_EXPLAINED)
+        """What the run can be explained by."""
+        self.trials = 0
+        """The number of the last one."""
         self._before = _Before()
         self._processes: Processes | None = None
 
@@ -146,7 +155,10 @@ class Recorder:
         self.run = self._csv.run = row.id
         self._before = _Before(row.broker_restarts, row.workload_restarts, row.seconds or 0.0)
         self._make_folders()
-        return self._store.trials(row.id)
+        rows = self._store.trials(row.id)
+        self.measured.extend(point for trial in rows if (point := of_row(trial)) is not None)
+        self.trials = rows[-1].number if rows else 0
+        return rows
 
     def memory(self, version: Version, say: Callable[[str], None]) -> Memory | None:
         """What earlier runs measured under such loads; None: nothing is wanted, or the preset's agent does not see the load.
@@ -214,6 +226,9 @@ class Recorder:
         """Keeps a trial; True: it is durable. False: there is no room; `retry` says when it is."""
         kept = True
         pinned, processes = self.about() if self.about is not None else (None, None)
+        if event.trial != self.trials and (point := of_event(event, pinned)) is not None:  # not when it is tried again
+            self.measured.append(point)
+        self.trials = event.trial
         changed, self._processes = processes if processes != self._processes else None, processes or self._processes
         try:
             self._store.record_trial(
@@ -243,6 +258,11 @@ class Recorder:
         """Keeps a comparison of default and best with its windows, as soon as there is room for it."""
         with suppress(NoRoom):
             self._store.record_confirmation(self.run, confirmation.event, confirmation.windows)
+
+    def insight(self, trials: int, loads: Sequence[LoadInsight]) -> None:
+        """Keeps what the run taught, as soon as there is room for it."""
+        with suppress(NoRoom):
+            self._store.record_insight(self.run, trials, loads)
 
     def agent(self, agent: DDPG, trials: int) -> Path:
         """Keeps the agent whole; the checkpoint before stays beside it."""

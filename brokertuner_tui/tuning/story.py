@@ -67,6 +67,8 @@ def _story(event: events.Event) -> tuple[int, str] | None:  # noqa: C901 (a tabl
             return logging.INFO, f"pinned: {dict(pinned)}"
         case events.Confirmed(better=better, best_trial=trial):
             return logging.INFO, f"confirmed: the best, of trial {trial}, is {'' if better else 'not '}better than the default"
+        case events.Explained(trials=trials, loads=loads):
+            return logging.INFO, f"explained by {trials} trials: " + "; ".join(f"{one.profile}: {one.verdict}" for one in loads)
         case events.RunFinished():
             return _level_of(event.state), (
                 f"run {event.run or '(none)'} {event.state} after {event.trials} trials, {event.seconds:.0f} s; "

@@ -8,6 +8,7 @@ from typing import Any
 
 from brokertuner_tui.broker.interface import Applied, BrokerStatus
 from brokertuner_tui.env.outcome import Outcome, Timings, Usage, Verdict
+from brokertuner_tui.insight import CurvePoint, Estimate, KnobInsight, LoadInsight
 from brokertuner_tui.knobs import catalogue, codec
 from brokertuner_tui.store.rows import RunInfo
 from brokertuner_tui.telemetry.sample import ProcessUsage, Sample, SysRates
@@ -163,3 +164,60 @@ def finished(run: str, **changes: Any) -> RunFinished:
         conf_path="/data/broker_tuner.conf",
     )
     return replace(event, **changes)
+
+
+LOADS = (
+    LoadInsight(
+        profile="fanout",
+        verdict="explained",
+        why="",
+        trials=40,
+        settings=36,
+        in_percent=False,
+        noise=250.0,
+        explained=0.93,
+        tolerance=1000.0,
+        best_trial=2,
+        best_knobs=BEST_KNOBS,
+        best=Estimate(49_900.0, 49_000.0, 50_100.0),
+        default=Estimate(2400.0, 1900.0, 2900.0),
+        knobs=(
+            KnobInsight(
+                "set_tcp_nodelay",
+                "matters",
+                "",
+                default=False,
+                best=True,
+                total=Estimate(0.62, 0.48, 0.75),
+                first=Estimate(0.55, 0.4, 0.7),
+                default_costs=Estimate(22_400.0, 21_000.0, 23_800.0),
+                as_good_from=True,
+                as_good_to=True,
+                curve=(CurvePoint(False, 27_500.0, 26_000.0, 29_000.0), CurvePoint(True, 49_900.0, 49_000.0, 50_100.0)),
+            ),
+            KnobInsight(
+                "max_inflight_messages",
+                "matters",
+                "",
+                default=20,
+                best=2000,
+                total=Estimate(0.41, 0.3, 0.5),
+                first=Estimate(0.3, 0.2, 0.4),
+                default_costs=Estimate(30_000.0, -500.0, 48_000.0),
+                as_good_from=200,
+                as_good_to=0,
+                open_above=True,
+                curve=(CurvePoint(20, 19_900.0, 2000.0, 50_000.0), CurvePoint(2000, 49_900.0, 49_000.0, 50_100.0)),
+            ),
+            KnobInsight("max_queued_messages", "no sign", "", 1000, 1000, Estimate(0.0, 0.0, 0.02), Estimate(0.0, 0.0, 0.01)),
+            KnobInsight("memory_limit", "unclear", "", 0, 0, Estimate(0.08, 0.0, 0.3), Estimate(0.02, 0.0, 0.1)),
+            KnobInsight("autosave_interval", "inert", "persistence was always off", 1800, 1800),
+            KnobInsight("persistence", "pinned", "pinned at false", False, False),
+        ),
+    ),
+    LoadInsight(
+        "pipeline", "not enough", "not enough trials to tell: 4 different settings were measured",
+        5, 4, False, 3000.0, None, 4000.0, None, {}, None, None, (),
+    ),
+)  # fmt: skip
+"""What was learned about two loads."""

@@ -133,14 +133,14 @@ def _window_rows(outcome: Outcome, window: Window) -> list[Content]:
         line(
             (goodput(window.goodput, in_percent=window.live is not None), BOLD),
             f" on time ±{goodput(2 * window.goodput_stderr, in_percent=window.live is not None)}",
-            (f"   SLO {outcome.profile.slo_ms:g} ms, {window.seconds:.2f} s", QUIET),
+            (f"   SLO {outcome.profile.slo_ms:g} ms, {_seconds(outcome, window)}", QUIET),
         ),
         line(
             f"sent {grouped(window.sent)}   delivered {grouped(window.received)} of {grouped(window.expected)}   "
             f"on time {grouped(window.on_time)}   late {grouped(window.late)}   lost {grouped(window.lost)}   "
             f"repeated {grouped(window.duplicated)}"
         ),
-        line("   ".join(f"{name} {milliseconds(ms)}" for name, ms in percentiles)),
+        line("   ".join(f"{name} {milliseconds(ms)}" for name, ms in percentiles), (_p99_interval(window), QUIET)),
         line(
             f"clients {window.clients}   lost connections {window.reconnects}   "
             f"generator {percent(window.generator_cpu)} of a core"
@@ -151,6 +151,19 @@ def _window_rows(outcome: Outcome, window: Window) -> list[Content]:
         ),
         *(_live_rows(window.live) if window.live is not None else ()),
     ]
+
+
+def _seconds(outcome: Outcome, window: Window) -> str:
+    """How long the window was, and was to be, where that differs."""
+    planned = outcome.timings.planned_s
+    decided = planned > 0 and not 0.95 < outcome.timings.measure_s / planned < 1.05
+    return f"{window.seconds:.2f} s" + (f" of {planned:.3g} s planned" if decided else "")
+
+
+def _p99_interval(window: Window) -> str:
+    if window.p99_low_ms is None or window.p99_high_ms is None:
+        return ""
+    return f"   p99 is {milliseconds(window.p99_low_ms)} to {milliseconds(window.p99_high_ms)}"
 
 
 def _live_rows(live: LiveFigures) -> list[Content]:

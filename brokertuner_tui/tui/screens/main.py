@@ -225,6 +225,12 @@ class MainScreen(Screen[None]):
         keys = {active.binding.id: self.app.get_key_display(active.binding) for active in self.active_bindings.values()}
         self.app.push_screen(Help(focused, {key: value for key, value in keys.items() if key}))
 
+    def action_learned(self) -> None:
+        """i."""
+        from brokertuner_tui.tui.screens.learned import Learned
+
+        self.app.push_screen(Learned(self.model))
+
     @on(Pane.Opened)
     def _open(self, message: Pane.Opened) -> None:
         from brokertuner_tui.tui.screens import details

@@ -117,7 +117,7 @@ def latency_view(model: Model, width: int, height: int) -> Content:
         line((" " * _LABEL + scale.axis(), QUIET), (" ms", QUIET)),
         _slo_row(scale, slo_ms),
     ]
-    foot = [_count_row(window, last.trial, width), _reference_row(model, window)]
+    foot = [_count_row(window, last.trial, width), _reference_row(model, window, width)]
     if model.run is not None and model.run.limits and height > len(rows) + len(axis) + len(foot):
         foot.append(_guard_row(model, width))
     spare = height - len(rows) - len(axis) - len(foot) - 1
@@ -149,17 +149,22 @@ def _guard_row(model: Model, width: int) -> Content:
     return line((word, style), ", ".join(model.run.limits)).truncate(width, ellipsis=True)
 
 
-def _reference_row(model: Model, window: Window) -> Content:
+def _reference_row(model: Model, window: Window, width: int) -> Content:
     reference = model.reference
     if reference is None:
         return Content("")
     better = window.p99_ms < reference.p99_ms
-    return line(
-        ("p99 ", QUIET),
-        milliseconds(window.p99_ms),
-        (", with the defaults " if better else ", the defaults ", QUIET),
-        milliseconds(reference.p99_ms),
-    )
+    parts = [
+        line(
+            ("p99 ", QUIET),
+            milliseconds(window.p99_ms),
+            (", with the defaults " if better else ", the defaults ", QUIET),
+            milliseconds(reference.p99_ms),
+        )
+    ]
+    if window.p99_low_ms is not None and window.p99_high_ms is not None:
+        parts.append(line((f"95 %: {compact(window.p99_low_ms)}–{milliseconds(window.p99_high_ms)}", QUIET)))
+    return ink.fit(parts, width)
 
 
 class LatencyPane(Pane):

@@ -1,0 +1,91 @@
+"""What the run has taught: sentences, shares with their intervals, and how flat the optimum is."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.content import Content
+
+from brokertuner_tui.insight import KnobInsight, LoadInsight, sentences, words
+from brokertuner_tui.tui import ink
+from brokertuner_tui.tui.format import plural
+from brokertuner_tui.tui.ink import BEST, BOLD, HAND, QUIET, cell, line
+from brokertuner_tui.tui.model import Model
+from brokertuner_tui.tui.screens.details import Details
+
+_WITHOUT = ("inert", "pinned", "not moved")
+_NOTHING = (
+    "Nothing yet: a run is explained when its trials are done, or when it is stopped. Then this tells which knobs mattered "
+    "under each load, by how much, how sure that is, and which values are as good as the best. The store keeps it: "
+    "`brokertuner-tui runs show` tells it, too."
+)
+_BAR = 12
+
+
+class Learned(Details):
+    """What `Explained` told last."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__("what was learned", Content(""))
+        self._model = model
+
+    def compose(self) -> ComposeResult:
+        """See `Screen`."""
+        self._content = learned(self._model, min(120, self.app.size.width * 96 // 100) - 8)
+        yield from super().compose()
+
+
+def learned(model: Model, width: int) -> Content:
+    """All of it, for a width."""
+    event = model.explained
+    if event is None or not event.loads:
+        return ink.lines(ink.hanging(Content(""), _NOTHING, width))
+    rows = []
+    if (more := model.points[-1].trial - event.trials if model.points else 0) > 0:
+        rows += [line((f"{plural(more, 'trial')} since then: it is worked out again at the end", HAND)), Content("")]
+    for load in event.loads:
+        rows += _load(load, width)
+    return ink.lines(rows[:-1])
+
+
+def _load(load: LoadInsight, width: int) -> list[Content]:
+    rows = [line((load.profile, BOLD), (f"   {plural(load.settings, 'setting')} in {plural(load.trials, 'trial')}", QUIET))]
+    for sentence in sentences(load):
+        rows += ink.hanging(Content(""), sentence, width)
+    if load.verdict == "explained":
+        rows += [Content(""), *_table(load, width)]
+    still = [f"{knob.knob} ({knob.why or knob.status})" for knob in load.knobs if knob.status in _WITHOUT]
+    if still:
+        rows += ink.hanging(line(("without a share   ", QUIET)), ", ".join(still), width, QUIET)
+    return [*rows, Content("")]
+
+
+def _table(load: LoadInsight, width: int) -> list[Content]:
+    has_bar, has_costs = width >= 92, width >= 110
+    head = f"{'knob':<22} {'share  95 %':<16} {'':<{_BAR * has_bar}}{'best':>14}  as good"
+    rows = [line((head, QUIET))]
+    for knob in load.knobs:
+        if knob.status not in _WITHOUT:
+            rows.append(_row(knob, load, has_bar=has_bar, has_costs=has_costs))
+    if load.explained is not None:
+        text = f"of what goodput differs by; {max(0.0, load.explained):.0%} of it is predicted for settings that were held back"
+        rows += ink.hanging(line(("share             ", QUIET)), text, width, QUIET)
+    return rows
+
+
+def _row(knob: KnobInsight, load: LoadInsight, *, has_bar: bool, has_costs: bool) -> Content:
+    matters = knob.status == "matters"
+    filled = round(_BAR * knob.total.mean) if knob.total else 0
+    bar = line(("█" * min(_BAR - 1, filled), "$primary" if matters else QUIET), " " * (_BAR - min(_BAR - 1, filled)))
+    costs = knob.default_costs if knob.best != knob.default else None
+    told = f"   the default costs {words.interval(costs, load)}" if has_costs and matters and costs is not None else ""
+    return line(
+        cell(knob.knob, 22, BOLD if matters else QUIET),
+        " ",
+        cell(words.share(knob.total), 16, "" if matters else QUIET),
+        " ",
+        bar if has_bar else "",
+        cell(words.rough(knob.knob, knob.best), 14, BEST if matters else QUIET, right=True),
+        "  ",
+        (words.as_good(knob) or knob.why, "" if matters else QUIET),
+        (told, QUIET),
+    )
