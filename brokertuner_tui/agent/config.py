@@ -63,6 +63,13 @@ class AgentConfig:
     caution: float = 0.0
     """Candidates whose mean less so many deviations falls `tolerance` below the best known are left out."""
     tolerance: float = 0.1
+    patience: int = 0
+    """Trials of something new without progress after which exploring pauses for one trial, twice as many: for two; 0: never."""
+    progress: float = 0.01
+    """A reward that is so much higher than any before is progress."""
+    satisfied: float = 2.0
+    """A reward from which on there is next to nothing left to find: exploring pauses for `rest` trials each time."""
+    rest: int = 8
     region: float = 0.4
     """Half the side of the trust region around the best known action at the start, of an interval that is 2 long."""
     region_min: float = 0.05

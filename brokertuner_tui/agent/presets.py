@@ -30,10 +30,12 @@ SLO = AgentConfig(
     imitation=0.5,
     saturation=0.01,
     candidates=256,
-    warm_up=8,
+    warm_up=4,
     enough=0.9,
-    optimism=2.0,
+    optimism=3.0,
     caution=1.0,
+    patience=3,
+    satisfied=0.96,
 )
 """DDPG for a few dozen noisy trials; `agent/search.py` and `agent/space.py` hold what was added to the textbook, and why."""
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brokertuner_tui.agent.config import AgentConfig
+from brokertuner_tui.agent.pace import explores
 from brokertuner_tui.agent.replay import Batch, Floats
 from brokertuner_tui.agent.space import Actions, Space
 
@@ -140,6 +141,10 @@ class Search:
         if warm_up is not None:
             return warm_up
         elite = find_elite(actions, rewards, predict if learned else None)
+        if elite is not None and not explores(actions, rewards, elite.value, self._config):
+            held = self._settle(elite.action[None], fixed)
+            if not self._is_avoided(held, _key(context)).any():
+                return Proposal(held[0], "elite", 0.0, f"best known, {elite.value:.3f}: new ones have not been better of late")
         side = region(rewards, self._config)
         candidates, sources = self._candidates(context, actor, elite, side, rng)
         candidates = self._settle(candidates, fixed)
