@@ -12,7 +12,8 @@
     listened to) x (delivered share). The delivered share compares the deliveries a message (`$SYS`: sent over received) with
     those under the default, is never above 1, and counts what was dropped: it is relative to the traffic that is offered, so
     that a quiet hour is no bad setting. What is usual under the default is the first reference's figure, moved by 0.3 of the
-    difference by every later trial of the default, since traffic changes its shape. Without `$SYS`, or when next to nothing is
+    difference by every later trial of the default, since traffic changes its shape; traffic that looks like another load has a
+    reference, and a usual figure, of its own. Without `$SYS`, or when next to nothing is
     offered, the delivered share is 1: the probe alone decides.
 - cpu is `cpu_weight` for a whole core, memory `memory_weight` for a GiB (not more than that), restart `restart_weight` if
   the trial restarted the broker.
@@ -162,7 +163,8 @@ class SloPreset:
     ) -> None:
         self._settings = settings or SloReward()
         self._references = dict(references or {})
-        self._usual_fan_out: float | None = None
+        self._usual_fan_out: dict[Profile, float | None] = {}
+        """By what the traffic looked like under the reference."""
 
     @property
     def references(self) -> Mapping[tuple[Profile, Version], float]:
@@ -255,14 +257,15 @@ class SloPreset:
         return on_time / (on_time + self._references[key])
 
     def _learn_fan_out(self, outcome: Outcome, live: LiveFigures, reference: Outcome | None) -> float | None:
-        """Deliveries a live message that are usual under the default; None while nothing is known of it."""
+        """Deliveries a live message that are usual under the default with such traffic; None while nothing is known of it."""
         if reference is None:
-            return self._usual_fan_out
+            return None
         first = reference.window.live.fan_out if reference.window is not None and reference.window.live is not None else None
-        if self._usual_fan_out is None:
-            self._usual_fan_out = first
+        usual = self._usual_fan_out.get(reference.profile)
+        if usual is None:
+            usual = first
         # The default again (or what was known of it first was nothing).
         if outcome is not reference and live.fan_out is not None and outcome.knobs == reference.knobs:
-            usual = self._usual_fan_out
-            self._usual_fan_out = live.fan_out if usual is None else usual + _FAN_OUT_STEP * (live.fan_out - usual)
-        return self._usual_fan_out
+            usual = live.fan_out if usual is None else usual + _FAN_OUT_STEP * (live.fan_out - usual)
+        self._usual_fan_out[reference.profile] = usual
+        return usual

@@ -7,14 +7,19 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from brokertuner_tui.env.outcome import Outcome, Verdict
 from brokertuner_tui.env.preset import Observation, Preset, Reward
+from brokertuner_tui.env.slo import context
 from brokertuner_tui.knobs import codec
 from brokertuner_tui.knobs.catalogue import CATALOGUE, NAMES, KnobValues, Value, Version, needs_restart
 from brokertuner_tui.tuning.events import AgentState, TrialKind
 from brokertuner_tui.tuning.guard.caution import Caution
 from brokertuner_tui.tuning.guard.traps import evade
 from brokertuner_tui.tuning.incumbents import Incumbent, Incumbents
+from brokertuner_tui.workload import live
 from brokertuner_tui.workload.profile import Profile
 
 if TYPE_CHECKING:  # importing the agent imports torch
@@ -93,6 +98,8 @@ class Learner:
         self._pinned = dict(pinned)
         self._manual: dict[str, Value] | None = None
         self._experience: dict[str, _Experience] = {}
+        self._looks: dict[str, NDArray[np.float32]] = {}
+        """What live traffic has looked like so far (`env.slo.context`)."""
         self._losses: Losses | None = None
 
     @property
@@ -170,7 +177,7 @@ class Learner:
                 return self.watch(profile, hold)
             return Choice(TrialKind.DEFAULT, self.default, observation, "default", why="the reference for everything else")
         every = self._caution.default_every if self._caution else _REPEAT_DEFAULT_EVERY
-        if known.since_default >= every and not put_off(self.default):
+        if known.since_default >= every and _tells_drift(known.reference) and not put_off(self.default):
             return Choice(TrialKind.DEFAULT, self.default, observation, "default", why="the reference again, against drift")
         best = self.best(profile)
         is_due = known.since_best >= _REPEAT_BEST_EVERY
@@ -220,7 +227,7 @@ class Learner:
                 self.agent.avoid(choice.observation, codec.encode(outcome.knobs))
             return Lesson(None, {}, before, (), False, 0.0)
         next_observation = self._preset.observe(outcome)
-        observation = choice.observation if choice.observation is not None else next_observation
+        observation = self._under(choice.observation, next_observation)
         self.agent.remember(observation, codec.encode(outcome.knobs), reward.value, next_observation)
         self._losses = self.agent.update() or self._losses
         if broke:
@@ -293,9 +300,19 @@ class Learner:
         if self._caution is not None:
             best = self.best(profile)
             wish = self._caution.near(wish, best.knobs if best is not None else self.default) | pinned
-        kind = TrialKind.WARM_UP if proposal.source == "warm-up" else TrialKind.AGENT
         knobs = evade(wish, profile, self._version, pinned, heap_bytes)
+        kind = TrialKind.WARM_UP if proposal.source == "warm-up" else TrialKind.AGENT
+        if (known := self.best(profile)) is not None and known.knobs == knobs:
+            kind = TrialKind.BEST
         return Choice(kind, knobs, observation, proposal.source, proposal.noise, proposal.why)
+
+    def _under(self, observation: Observation | None, then: Observation) -> Observation:
+        """What was seen when the trial was chosen, with the load that it was then measured under: live traffic may have
+        changed in between, and a reward belongs to the load that it was earned under."""
+        if observation is None:
+            return then
+        size = self._preset.context_size
+        return np.concatenate([then[:size], observation[size:]])
 
     def _know(self, profile: Profile, observation: Observation) -> None:
         """Gives the agent what earlier runs know of a load that it has not met yet; the best of this run is its own matter."""
@@ -306,7 +323,26 @@ class Learner:
             self.agent.know(observation, earlier)
 
     def _of(self, profile: Profile) -> _Experience:
+        if profile.name == live.NAME:
+            return self._experience.setdefault(self._look_of(profile), _Experience())
         return self._experience.setdefault(profile.name, _Experience())
+
+    def _look_of(self, profile: Profile) -> str:
+        """Live traffic has one name, and is another load when it looks like one: with a reference and a best of its own."""
+        from brokertuner_tui.agent.search import alike
+
+        seen = np.array(context(profile, self._version), dtype=np.float32)
+        for known, look in self._looks.items():
+            if alike(look[None], seen)[0]:
+                return known
+        name = f"{profile.name} {len(self._looks) + 1}"
+        self._looks[name] = seen
+        return name
+
+
+def _tells_drift(reference: Outcome) -> bool:
+    """Whether the default, measured again, could show that the machine has changed: nothing in time is nothing in time."""
+    return reference.window is not None and reference.window.on_time > 0
 
 
 def _numbers(observation: Observation | None) -> tuple[float, ...]:

@@ -195,16 +195,16 @@ def test_what_is_known_is_kept_with_the_agent_and_not_taken_in_twice(store: Stor
 
 def test_a_store_of_ten_thousand_trials_is_read_quickly(store: Store) -> None:
     with store:
-        for index in range(40):
+        for index in range(20):
             _store_run(store, {"good": (GOOD, 0.9)}, at=1_795_000_000.0 + index)
-        _multiply(store, 250)
-        before, started = store.runs(), time.perf_counter()
+        _multiply(store, 500)
+        before, started = store.runs(), time.process_time()
         known = _read(store).like(_seen(), "x")
-        seconds = time.perf_counter() - started
+        seconds = time.process_time() - started
         assert sum(run.trials for run in before) == 10_000
     assert known is not None
-    assert len(known.reward) == 300
-    assert seconds < 3, "0.1 s on a quiet machine"
+    assert len(known.reward) == 80, "forty of each of the newest runs"
+    assert seconds < 1, "of this process; 0.08 s as a rule"
 
 
 def _multiply(store: Store, times: int) -> None:
