@@ -12,9 +12,6 @@ from brokertuner_tui.errors import UsageError
 from brokertuner_tui.knobs.catalogue import KnobValues, Value, Version
 from brokertuner_tui.workload.profile import Profile
 
-WARM_UP = 7
-"""Settings of the warm-up, the default not counted."""
-
 _METHODS = {
     "default": "constants.default",
     "forum": "constants.forum",
@@ -72,13 +69,14 @@ def make(name: str, task: Task) -> Method:
 
 
 def warm_up(profile: Profile, version: Version, defaults: KnobValues, seed: int) -> list[dict[str, Value]]:
-    """The `WARM_UP` settings that every method that learns begins with, after the default: those of our `slo` agent.
+    """The settings that every method that learns begins with, after the default: those of our `slo` agent.
 
     First what it is designed to try under such a load, then its Sobol sequence over the settings that do not strangle it; traps
     are kept out of, as the product does. Rivals are given them, so that nobody wins by a better start.
     """
     import numpy as np
 
+    from brokertuner_tui.agent.presets import SLO
     from brokertuner_tui.agent.search import sobol
     from brokertuner_tui.agent.space import MosquittoSpace
     from brokertuner_tui.env.slo import context
@@ -89,7 +87,7 @@ def warm_up(profile: Profile, version: Version, defaults: KnobValues, seed: int)
     designed = [action for action, _ in space.designed(load)]
     settings: list[dict[str, Value]] = []
     index = 0
-    while len(settings) < WARM_UP:
+    while len(settings) < SLO.warm_up - 1:  # the default is one of them
         spread = space.spread(sobol(space.size, seed, index)[None], load)[0]
         action = designed[index] if index < len(designed) else spread
         setting = evade(decode(space.snap(action[None])[0]), profile, version, {})

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from brokertuner_tui.agent.presets import SLO
 from brokertuner_tui.bench.methods import registry
 from brokertuner_tui.bench.methods.constants import FORUM
 from brokertuner_tui.env.outcome import Verdict
@@ -63,7 +64,7 @@ def test_rivals_begin_with_the_warm_up(name: str) -> None:
 def test_the_warm_up_is_that_of_our_own_agent() -> None:
     task = make_task(trials=10)
     tried = run(registry.make("slo", task), task)
-    assert len(task.warm_up) == registry.WARM_UP
+    assert len(task.warm_up) == SLO.warm_up - 1
     positions = [tried.index(dict(knobs)) for knobs in task.warm_up]  # repeats of the best come in between
     assert positions == sorted(positions)
 
@@ -72,7 +73,7 @@ def test_the_warm_up_is_that_of_our_own_agent() -> None:
 @pytest.mark.parametrize("profile", [WAN, TRICKLE, Profile("flood", 10, 10, 10, qos=2)], ids=lambda profile: profile.name)
 def test_a_warm_up_has_seven_different_legal_settings(profile: Profile, version: tuple[int, int, int]) -> None:
     settings = registry.warm_up(profile, version, defaults(version), 3)
-    assert len(settings) == registry.WARM_UP
+    assert len(settings) == SLO.warm_up - 1
     assert settings == registry.warm_up(profile, version, defaults(version), 3)
     everything = [*settings, defaults(version)]
     assert all(everything.count(knobs) == 1 and check_all(knobs) == knobs for knobs in everything)
