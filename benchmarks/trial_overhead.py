@@ -50,7 +50,7 @@ def main() -> None:
 
     timings = [trial.outcome.timings for trial in trials if trial.verdict == "ok"]
     overheads = sorted(1000 * timing.overhead_s for timing in timings)
-    phases = [name for name in asdict(timings[0]) if name not in ("settle_s", "measure_s")]
+    phases = [name for name in asdict(timings[0]) if name not in ("settle_s", "measure_s", "planned_s")]
     result: dict[str, object] = {
         "workload": arguments.workload,
         "trials": len(timings),

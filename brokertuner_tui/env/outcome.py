@@ -46,10 +46,10 @@ class Timings:
     """Until every client of the load was back."""
     settle_s: float = 0.0
     measure_s: float = 0.0
-    planned_s: float = 0.0
-    """What the window was to last: it may be decided earlier or later (`env/deciding.py`). Part of no sum."""
     learn_s: float = 0.0
     record_s: float = 0.0
+    planned_s: float = 0.0
+    """What the window was to last: it may be decided earlier or later (`env/deciding.py`). Part of no sum."""
 
     @property
     def overhead_s(self) -> float:

@@ -107,7 +107,7 @@ def _trial(event: TrialFinished, model: Model) -> LogLine:
     if outcome.cut_short:
         glyph, tone, bad = "✂", "worse", f"{outcome.reason}; "
     elif outcome.reason:
-        glyph, bad = "✂", f"{bad}cut after {window.seconds:.2f} s, "
+        glyph, bad = "✂", f"cut after {window.seconds:.2f} s, "
     result = f"{bad}{goodput(window.goodput, in_percent=window.live is not None)}{_spread(window)} on time ({words})"
     brief = f"{head}   {result}   {what}"
     text = brief if bad else f"{head}   {what}   {result}"
@@ -171,9 +171,8 @@ def _explained(event: events.Explained, model: Model) -> LogLine | None:
         return None
     # Of several loads each has a line of its own in the details.
     lines = [f"{load.profile}: {' '.join(insight.sentences(load))}" for load in event.loads]
-    told = any(load.verdict == "explained" for load in event.loads)
     text = f"what was learned about {lines[0]}" if len(lines) == 1 else f"what was learned about {len(lines)} loads: Enter"
-    return LogLine(event.at, "i" if told else "?", "plain", text, "\n".join(lines))
+    return LogLine(event.at, "·", "plain", text, "\n".join(lines))
 
 
 def confirmed_factor(event: events.Confirmed) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from brokertuner_tui import insight
 from brokertuner_tui.env.outcome import Verdict
 from brokertuner_tui.knobs.catalogue import NAMES
 from brokertuner_tui.knobs.conf import render
@@ -71,13 +72,41 @@ def test_show(tmp_path: Path) -> None:
     text = run(tmp_path, "runs", "show", old[:13], "--save-dir", "s").stdout
     for said in (old, "completed", "fanout", "49,800 to 50,000", "max_inflight_messages", "restart, 8 ms", "Invalid value"):
         assert said in text
+    for said in ("48,000 ±327", "clients back after 30 ms, settled for 250 ms"):
+        assert said in text
+    assert "not enough trials to tell: 1 different setting was measured" in text, "it is explained when it is asked for"
     data = json.loads(run(tmp_path, "runs", "show", old, "--save-dir", "s", "--json", "--trials", "1").stdout)
+    assert [load["verdict"] for load in data["insight"]] == ["not enough"]
     assert (data["run"], len(data["trial_list"]), data["trial_list"][0]["trial"]) == (old, 1, 2)
     assert [window["of"] for window in data["confirmations"][0]["windows"]] == ["default", "best"]
     assert "No trial ended well" in run(tmp_path, "runs", "show", "last", "--save-dir", "s").stdout
     ended = run(tmp_path, "runs", "show", "2026", "--save-dir", "s")
     assert ended.returncode == 2
     assert error_of(ended) == f"more than one run begins with '2026': {old}, {new}"
+
+
+def test_what_was_learned_is_shown_as_it_was_kept(tmp_path: Path) -> None:
+    old, _ = _fill(tmp_path / "s")
+    with Store.open(tmp_path / "s" / "store.db") as store:
+        store.record_insight(old, 1, ())  # older than the last trial
+        store.record_insight(old, 2, made.LOADS)
+    text = run(tmp_path, "runs", "show", old, "--save-dir", "s").stdout
+    for said in (
+        "What was learned about fanout, 36 settings in 40 trials",
+        "set_tcp_nodelay true earns +22.4k/s [21.0k/s, 23.8k/s]; max_inflight_messages matters: 20 costs 30.0k/s against 2,000",
+        "62 % [48, 75]",
+        "from 200 up",
+        "93 % of it is predicted",
+        "persistence (pinned at false)",
+        "not enough trials to tell: 4 different settings were measured",
+    ):
+        assert said in " ".join(text.split())
+    data = json.loads(run(tmp_path, "runs", "show", old, "--save-dir", "s", "--json").stdout)
+    assert insight.from_json(data["insight"]) == made.LOADS
+    assert data["insight"][0]["sentences"][1] == "max_queued_messages does not show; memory_limit is not clear yet."
+    with Store.open(tmp_path / "s" / "store.db") as store:
+        store.remove_run(old)
+        assert store.insight(old) is None
 
 
 def test_export(tmp_path: Path) -> None:
@@ -90,6 +119,7 @@ def test_export(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "a.conf").stat().st_mode) == 0o644
     rows = list(csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text())))
     assert [row["trial"] for row in rows] == ["1", "2"]
+    assert (rows[0]["on_time_stderr"][:5], rows[0]["reconnect_s"], rows[0]["settle_s"]) == ("163.2", "0.03", "0.25")
     assert set(json.loads((tmp_path / "a.json").read_text())["best_knobs"]) == set(NAMES)
     ended = run(tmp_path, "runs", "export", old, "--conf", "-", "--save-dir", "s")
     assert (ended.stdout, ended.stderr) == (conf, "")

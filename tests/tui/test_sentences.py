@@ -7,8 +7,10 @@ from dataclasses import replace
 from brokertuner_tui.env.outcome import Verdict
 from brokertuner_tui.tui.fold import fold
 from brokertuner_tui.tui.model import LogLine, Model
+from brokertuner_tui.tui.screens.details import trial_details
 from brokertuner_tui.tuning import events
 from brokertuner_tui.tuning.events import Event, State, TrialKind
+from tests.store import made
 from tests.tui.fake_session import FANOUT, START, Simulation, applied, history, knobs
 
 
@@ -28,6 +30,7 @@ def test_every_kind_of_event_that_an_operator_cares_about_has_a_line() -> None:
             events.LoadChanged(START, "the load is down", FANOUT, 1, "warning"),
             events.PinsChanged(START, {"persistence": True}),
             simulation.confirmed(),
+            events.Explained(START, 40, made.LOADS[:1]),
             events.Notice(START, "a word", "error"),
             simulation.finish(State.COMPLETED)[1],
         )
@@ -40,6 +43,9 @@ def test_every_kind_of_event_that_an_operator_cares_about_has_a_line() -> None:
         "LoadChanged": "the load is down",
         "PinsChanged": "pinned persistence at on",
         "Confirmed": "confirmed: best 49.9k/s on time, 1.71–1.74× the default in 5 windows of each, in turns",
+        "Explained": "what was learned about fanout: set_tcp_nodelay true earns +22.4k/s [21.0k/s, 23.8k/s]; "
+        "max_inflight_messages matters: 20 costs 30.0k/s against 2,000 (from 200 up is as good). max_queued_messages does not "
+        "show; memory_limit is not clear yet.",
         "Notice": "a word",
         "RunFinished": "completed after 3 trials; the broker was left with the best setting",
     }
@@ -106,3 +112,26 @@ def test_kinds_are_told_apart() -> None:
     assert model.last.kind is TrialKind.BEST
     assert "   the best again   " in model.log[0].text
     assert "the best again" not in model.log[1].text
+
+
+def test_a_window_that_was_cut_says_so_and_every_figure_has_its_uncertainty() -> None:
+    simulation = Simulation()
+    model = fold(Model(), [*simulation.start(), *simulation.run_trial()])
+    *before, cut = simulation.run_trial(knobs(max_inflight_messages=21))
+    assert isinstance(cut, events.TrialFinished)
+    assert cut.outcome.window is not None
+    window = replace(
+        cut.outcome.window, seconds=0.31, on_time=310, on_time_slices=(28, 34) * 5, slice_s=0.031,
+        p99_ms=41.0, p99_low_ms=30.0, p99_high_ms=56.0,
+    )  # fmt: skip
+    timings = replace(cut.outcome.timings, measure_s=0.32, planned_s=1.0)
+    outcome = replace(cut.outcome, window=window, timings=timings, reason="clearly worse, ended after 0.31 s: ...")
+    cut = replace(cut, outcome=outcome)
+    model = fold(model, [*before, cut])
+    assert model.log[0].glyph == "✂"
+    assert "cut after 0.31 s, 1k/s ±64.5 on time" in model.log[0].text
+    shown = str(trial_details(cut, model))
+    assert "0.31 s of 1 s planned" in shown
+    assert "p99 is 30.0 ms to 56.0 ms" in shown or "p99 is 30 ms to 56 ms" in shown
+    assert "reconnected" in shown
+    assert "settled" in shown
