@@ -11,7 +11,8 @@ recorded trials whose predictions are the most alike (a queue on the edge scatte
 that is the model's own error; repeats of one and the same setting, of which there are many, say how large a part, and all
 deviations are scaled down by it.
 
-**Failures** hardly depend on the load, but on the memory that the broker may use and on its version: one model for all.
+**Failures** hardly depend on the load, but on the memory that the broker may use and on its version: one model for all. What is
+certain (`features.py`) is not left to the trees.
 """
 
 from __future__ import annotations
@@ -60,13 +61,18 @@ _WEIGHTS = np.array([4.0, 2.0, 1.0, 1.0, *[0.3] * (len(OUTPUTS) - 4)])
 _NOISY = 7
 """So many of the first ones scatter from window to window by the recorded deviations."""
 _TREES = 60
+_LEAF_OF_CLOSED_LOOP = 3
+"""Fewer trials in a leaf predict no better there, and make a peak of every lucky window."""
 _DISTURBED_WEIGHT = 0.2
 _FOLDS, _TREES_OF_A_FOLD = 4, 20
 _ALIKE = 16
 _DRIFT_SHARE = 0.5
 """Of the noise's variance, what a longer window does not average out: the machine is faster or slower for a while."""
-_RECORDED_BY = ("since_2_0_16", "since_2_1", "memory")
-_OF_FAILURE = [FEATURE_NAMES.index(name) for name in _RECORDED_BY]
+_OF_FAILURE = [FEATURE_NAMES.index(name) for name in ("since_2_0_16", "since_2_1", "memory")]
+_BLOCKED = [FEATURE_NAMES.index(name) for name in ("packet_blocked", "message_blocked")]
+_DELIVERIES = [OUTPUTS.index(name) for name in ("on_time", "received")]
+_CONNECT_BYTES = 30
+"""A client's first packet: with a max_packet_size below that, none gets in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +118,8 @@ class Model:
         self._inputs = np.vstack(inputs)
         self._targets = np.array([targets(trial, profile, self.scale) for trial in self.trials])
         self._weights = np.where(self.calm, 1.0, _DISTURBED_WEIGHT)
-        self._trees = fit(self._inputs, self._targets, self._weights)
+        self._leaf = 1 if profile.rate > 0 else _LEAF_OF_CLOSED_LOOP
+        self._trees = fit(self._inputs, self._targets, self._weights, self._leaf)
         self._deviations, self._held_back = self._scatter()
         self._alike_scale = self._held_back[:, :4].std(axis=0) + 1e-9
 
@@ -122,7 +129,8 @@ class Model:
 
     def sample(self, version: Version, knobs: KnobValues, seconds: float, rng: np.random.Generator) -> Expected:
         """What a window of `seconds` may show."""
-        raw = self.raw(features(self.profile, version, [knobs]))[0]
+        inputs = features(self.profile, version, [knobs])
+        raw = self.raw(inputs)[0]
         distance = (((self._held_back[:, :4] - raw[:4]) / self._alike_scale) ** 2).sum(axis=1)
         alike = self._deviations[np.argpartition(distance, min(_ALIKE, len(distance) - 1))[:_ALIKE]]
         widest = 2.5 * 1.4826 * np.median(np.abs(alike), axis=0) + 1e-3  # a model's miss is not the broker's noise
@@ -130,11 +138,11 @@ class Model:
         drawn = 0.8 * one + 0.6 * other  # as wide as one of them, and not the same sixteen numbers again and again
         by_length = (_DRIFT_SHARE + (1 - _DRIFT_SHARE) * WINDOW_S / seconds) ** 0.5
         raw[:_NOISY] += drawn[:_NOISY] * by_length
-        return self._expected(raw)
+        return self._expected(_certain(raw[None], inputs)[0])
 
     def raw(self, inputs: Features) -> Array:
         """(n, len(OUTPUTS)) for (n, len(FEATURE_NAMES))."""
-        return predict(self._trees, inputs)
+        return _certain(predict(self._trees, inputs), inputs)
 
     def repeats(self) -> list[list[int]]:
         """Which of the calm trials have one and the same setting and version: groups of three and more of their indices."""
@@ -150,9 +158,9 @@ class Model:
         asked[:, -1] = 0.0
         for number in range(folds):
             out = fold == number
-            trees = fit(self._inputs[~out], self._targets[~out], self._weights[~out], _TREES_OF_A_FOLD)
+            trees = fit(self._inputs[~out], self._targets[~out], self._weights[~out], self._leaf, _TREES_OF_A_FOLD)
             predicted[out] = predict(trees, asked[out])
-        return predicted
+        return _certain(predicted, asked)
 
     def _expected(self, raw: Array) -> Expected:
         value = dict(zip(OUTPUTS, (float(number) for number in raw), strict=True))
@@ -192,6 +200,12 @@ class Model:
         return deviations, held_back
 
 
+def _certain(outputs: Array, inputs: Features) -> Array:
+    """`outputs`, in place, with nothing delivered where no message passes."""
+    outputs[np.ix_(inputs[:, _BLOCKED].any(axis=1), _DELIVERIES)] = 0.0
+    return outputs
+
+
 def scale_of(profile: Profile, trials: Sequence[Recorded]) -> float:
     """Deliveries a second: see `Model.scale`."""
     offered = profile.rate * profile.fan_out
@@ -229,7 +243,7 @@ class Trees:
     unit: Array
 
 
-def fit(inputs: Features, outputs: Array, weights: Array, trees: int = _TREES) -> Trees:
+def fit(inputs: Features, outputs: Array, weights: Array, leaf: int, trees: int = _TREES) -> Trees:
     """The forest that predicts `outputs` from `inputs`.
 
     Raises:
@@ -237,7 +251,7 @@ def fit(inputs: Features, outputs: Array, weights: Array, trees: int = _TREES) -
     """
     ensemble = _sklearn_ensemble()
     unit = (outputs.std(axis=0) + 1e-9) / np.sqrt(_WEIGHTS)
-    forest = ensemble.ExtraTreesRegressor(trees, max_features=1.0, random_state=0)
+    forest = ensemble.ExtraTreesRegressor(trees, max_features=1.0, min_samples_leaf=leaf, random_state=0)
     return Trees(forest.fit(inputs, outputs / unit, weights), unit)
 
 
@@ -302,6 +316,8 @@ def model_of(workload: str) -> Model:
 
 def failure_probability(version: Version, knobs: KnobValues) -> float:
     """Of the broker refusing to run with `knobs`, or to let all clients in."""
+    if knobs["max_packet_size"] < _CONNECT_BYTES:
+        return 1.0
     row = features(Profile("any"), version, [knobs])[:, _OF_FAILURE]
     shares = [tree.tree_.predict(row)[0, 0] for tree in _failures().estimators_]
     return float(np.mean(shares))
@@ -309,7 +325,7 @@ def failure_probability(version: Version, knobs: KnobValues) -> float:
 
 @cache
 def _failures() -> Any:
-    told = [trial for trial in load() if trial.verdict in ("ok", "failed")]
+    told = [t for t in load() if t.verdict in ("ok", "failed") and t.knobs["max_packet_size"] >= _CONNECT_BYTES]
     inputs = np.vstack([features(Profile("any"), trial.version, [trial.knobs]) for trial in told])[:, _OF_FAILURE]
     failed = np.array([float(trial.verdict == "failed") for trial in told])
     return _sklearn_ensemble().ExtraTreesRegressor(_TREES, random_state=0).fit(inputs, failed)
