@@ -161,6 +161,8 @@ class Trials:
     def _learn_and_record(self, number: int, choice: Choice, outcome: Outcome, before: KnobValues, *, broke: bool) -> None:
         self.phase(PhaseName.LEARNING)
         lesson = self._learner.learn(number, choice, outcome, broke=broke)
+        if choice.kind is events.TrialKind.DEFAULT and (drift := self._windows.drift(outcome)):
+            self._tell(events.Notice(time.time(), drift, "warning"))
         self._windows.take_in(outcome)
         best = self._learner.best(outcome.profile)
         event = events.TrialFinished(

@@ -54,3 +54,13 @@ def test_windows_that_were_cut_or_say_nothing_do_not_count() -> None:
     best = known.against(TrialKind.WARM_UP, OPEN.name, GOOD)
     assert best is not None
     assert best.per_s == 1000
+
+
+def test_a_default_that_does_other_than_before_is_told_and_noise_is_not() -> None:
+    known = windows(1000, 1010, 990, 1000)
+    assert known.drift(outcome(window(930), knobs=GOOD)) == ""
+    assert known.drift(outcome(window(80), knobs=defaults() | {"persistence": True})) == "", "measured for the first time"
+    told = known.drift(outcome(window(700), knobs=GOOD))
+    assert told.startswith("the default delivers 700/s on time, and did 1,000/s before")
+    assert known.drift(outcome(window(1500), knobs=GOOD))
+    assert known.drift(outcome(None, knobs=GOOD)) == ""
