@@ -73,7 +73,19 @@ def test_the_session_can_be_made_without_the_database(tmp_path: Path) -> None:
         ["--version"],
         *(
             [name, "--help"]
-            for name in ("launch", "train", "evaluate", "bench", "knobs", "workload", "runs", "config", "paths", "serve")
+            for name in (
+                "launch",
+                "train",
+                "evaluate",
+                "bench",
+                "knobs",
+                "workload",
+                "runs",
+                "config",
+                "paths",
+                "serve",
+                "report",
+            )
         ),
         *(["runs", name, "--help"] for name in ("list", "show", "export")),
         ["config", "show", "--help"],

@@ -82,7 +82,7 @@ def _go_on(folder: Path) -> str:
 
 
 def _write_page(folder: Path, html: Path) -> None:
-    from importlib import import_module
+    from brokertuner_tui.bench import page
 
-    import_module("brokertuner_tui.bench.page").write(folder, html)
+    page.write(folder, html)
     output.say(f"page: {html}")

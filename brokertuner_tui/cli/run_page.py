@@ -29,7 +29,7 @@ def write(key: str, path: Path, save_dir: Path | None, config: Path | None) -> N
             more = ", ..." if len(known) > _NAMED else ""
             raise NoSuchRun(f"{error}: {', '.join(known[:_NAMED])}{more}") from None
         raise
-    text = run_report.render(found.row, found.trials, found.confirmations)
+    text = run_report.render(found.row, found.trials, found.confirmations, found.learned)
     if str(path) == "-":
         output.put(text)
         return

@@ -12,7 +12,7 @@ from brokertuner_tui.html.scale import Scale, short
 WIDE, NARROW = 840, 380
 """Widths in pixels: on a screen or on paper, and on a phone. A drawing that is only shrunk could not be read there."""
 _HIT = 11.0
-_LETTER = 7.0
+_LETTER = 7.6
 """About the width of a letter of a label, in pixels."""
 
 

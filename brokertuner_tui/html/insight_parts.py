@@ -52,9 +52,8 @@ def importance(load: LoadInsight) -> Markup:
         "(Sobol's total index), and its 95 % interval."
     )
     if load.explained is not None:
-        note += (
-            f" The model behind it predicts {max(0.0, load.explained):.0%} of the variance of settings that it had not seen."
-        )
+        share = 100 * max(0.0, load.explained)
+        note += f" The model behind it predicts {share:.0f} % of the variance of settings that it had not seen."
     if rest:
         note += f" Without a figure: {', '.join(rest)}."
     title = "Which knobs matter"

@@ -10,7 +10,7 @@ from brokertuner_tui.html.chart import NARROW, mark, svg
 from brokertuner_tui.html.markup import Markup, el, number
 from brokertuner_tui.html.scale import Scale, linear, logarithmic, short
 
-_LETTER = 7.2
+_LETTER = 7.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,8 @@ def _row(row: Row, scale: Scale, y: float, *, width: int, narrow: bool) -> Marku
     if row.low is not None and row.high is not None and math.isfinite(row.low + row.high):
         low, high = number(scale.at(row.low)), number(scale.at(row.high))
         ends = f"M{low} {number(y - 5)}v10M{high} {number(y - 5)}v10"
-        parts.append(el("path", class_="stroke thick", d=f"M{low} {number(y)}H{high}{ends}"))
+        role = "stroke reference" if row.bar else "stroke thick"
+        parts.append(el("path", class_=role, d=f"M{low} {number(y)}H{high}{ends}"))
     if math.isfinite(row.value) and not row.bar:
         parts.append(mark(row.shape, scale.at(row.value), y, 5.0))
     return el("g", *parts, class_=row.role)

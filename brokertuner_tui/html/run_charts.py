@@ -13,9 +13,12 @@ from brokertuner_tui.html.markup import Markup, join
 from brokertuner_tui.html.rows import Row, rows
 from brokertuner_tui.html.scale import counting, linear, logarithmic, short, whole
 from brokertuner_tui.store.rows import ConfirmationRow, TrialRow
+from brokertuner_tui.student import t95
 from brokertuner_tui.tuning.events import Measured, TrialKind
+from brokertuner_tui.workload.window import Window
 
 _Z95 = 1.96
+"""Of a share of many messages; figures from slices of a window have Student's t."""
 _KINDS = {
     TrialKind.DEFAULT: Key("the default", "default", "square"),
     TrialKind.WARM_UP: Key("warm-up", "ours", "ring"),
@@ -63,6 +66,12 @@ def goodput_of(trial: TrialRow) -> float:
     return math.nan if trial.window is None else trial.window.goodput
 
 
+def half_width(window: Window) -> float:
+    """Half of the 95 % interval of the window's goodput, from what varied within it."""
+    slices = len(window.on_time_slices)
+    return (_Z95 if window.live is not None or slices < 2 else t95(slices - 1)) * window.goodput_stderr
+
+
 def best_so_far(trials: Sequence[TrialRow]) -> Iterator[tuple[int, float]]:
     """After each trial: its number, and the mean goodput that the best setting of then had shown until then (NaN: none).
 
@@ -94,7 +103,7 @@ def goodput(trials: Sequence[TrialRow]) -> Markup:
     parts = stretches(trials)
     in_percent = any(trial.window is not None and trial.window.live is not None for trial in trials)
     measured = [trial.window for trial in trials if trial.window is not None]
-    heights = [window.goodput + _Z95 * window.goodput_stderr for window in measured]
+    heights = [window.goodput + half_width(window) for window in measured]
     levels = {part.profile: default_level(trials, part.profile) for part in parts}
     best = dict(best_so_far(trials))
     x, y = counting(trials[0].number, trials[-1].number), linear([*heights, *levels.values()])
@@ -129,7 +138,8 @@ def latency(trials: Sequence[TrialRow]) -> Markup | None:
     if not known:
         return None
     parts = stretches(trials)
-    values = [value for _, window in known for value in (window.p50_ms, window.p99_ms)]
+    ends = [end for _, window in known for end in (window.p50_ms, window.p99_ms, window.p99_low_ms, window.p99_high_ms)]
+    values = [end for end in ends if end is not None]
     says = f"Latency of {len(known)} trials; p99 from {short(min(values))} to {short(max(values))} ms."
 
     def draw(width: int) -> Markup:
@@ -146,16 +156,17 @@ def latency(trials: Sequence[TrialRow]) -> Markup | None:
         for trial, window in known:
             plot.line([(trial.number, window.p50_ms), (trial.number, window.p99_ms)], "thin muted")
         plot.marks([Point(t.number, w.p50_ms, f"Trial {t.number}: p50 {w.p50_ms:.3g} ms") for t, w in known], "low", "circle")
-        plot.marks(
-            [Point(t.number, w.p99_ms, f"Trial {t.number}: p99 {w.p99_ms:.3g} ms") for t, w in known], "high", "triangle"
-        )
+        plot.marks([_late(trial, window) for trial, window in known], "high", "triangle")
         return plot.svg()
 
     limits = sorted({part.slo_ms for part in parts if _is_drawn(part.slo_ms)})
     slo = f"SLO, {limits[0]:g} ms" if len(limits) == 1 else "SLO"
     keys = [Key("p50", "low", "circle"), Key("p99", "high", "triangle"), *([Key(slo, "slo", "dashes")] if limits else [])]
     return figure(
-        "Latency over the trials", draw, keys=keys, note="Of what was delivered in the window; what never came has none."
+        "Latency over the trials",
+        draw,
+        keys=keys,
+        note="Of what was delivered in the window; what never came has none. Bars of p99: 95 %.",
     )
 
 
@@ -231,10 +242,18 @@ def _point(trial: TrialRow) -> Point:
     if window is None:
         return Point(trial.number, 0.0, f"Trial {trial.number}, {trial.verdict}: {trial.reason}")
     unit = "/s" if window.live is None else " %"
-    half = _Z95 * window.goodput_stderr
+    half = half_width(window)
     p99 = f", p99 {window.p99_ms:.3g} ms" if window.received and _is_drawn(window.p99_ms) else ""
     says = f"Trial {trial.number}, {trial.kind}: {whole(window.goodput)}{unit} ± {whole(half)}{p99}"
     return Point(trial.number, window.goodput, says, max(0.0, window.goodput - half), window.goodput + half)
+
+
+def _late(trial: TrialRow, window: Window) -> Point:
+    says = f"Trial {trial.number}: p99 {window.p99_ms:.3g} ms"
+    if window.p99_low_ms is None or window.p99_high_ms is None:
+        return Point(trial.number, window.p99_ms, says)
+    says += f" [{window.p99_low_ms:.3g}, {window.p99_high_ms:.3g}]"
+    return Point(trial.number, window.p99_ms, says, window.p99_low_ms, window.p99_high_ms)
 
 
 def _shade(plot: Plot, parts: Sequence[Stretch]) -> None:

@@ -155,7 +155,7 @@ def _trial(trial: TrialRow, several: bool) -> list[str | Cell]:
         unit = "/s" if window.live is None else " %"
         figures = [
             f"{whole(window.goodput)}{unit}",
-            whole(1.96 * window.goodput_stderr),
+            whole(run_charts.half_width(window)),
             whole(window.received_per_s),
             *latencies,
         ]
@@ -168,5 +168,5 @@ def _trial(trial: TrialRow, several: bool) -> list[str | Cell]:
         *(num(figure) for figure in figures),
         num("" if trial.reward is None else f"{trial.reward:.3f}"),
         "" if applied is None else f"{applied.how}, {1000 * applied.total_s:.0f} ms",
-        profile + (trial.reason or changes or "nothing"),
+        profile + ("; ".join(part for part in (trial.reason, changes) if part) or "nothing"),
     ]

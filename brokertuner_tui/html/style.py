@@ -71,7 +71,7 @@ svg .tick,svg .value{font-variant-numeric:tabular-nums}
 .axis{stroke:var(--quiet);stroke-width:1;fill:none}
 .shade{fill:var(--panel);opacity:.5}
 .fill{fill:var(--role);stroke:none}
-.soft{opacity:.8}
+.soft{opacity:.6}
 .faint{opacity:.35}
 .area{fill:var(--role);opacity:.2;stroke:none}
 .stroke{stroke:var(--role);stroke-width:1.75;fill:none;stroke-linejoin:round}
@@ -115,6 +115,7 @@ footer{margin-top:56px;padding-top:12px;border-top:1px solid var(--line);color:v
  main{padding:22px 16px 48px}
  .wide{display:none}
  .narrow{display:block}
+ .scroll table{min-width:540px}
  .verdict{font-size:1.08rem;padding:12px 14px}
  dl{gap:3px 14px}
  h2{margin-top:40px}

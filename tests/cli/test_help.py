@@ -25,6 +25,7 @@ COMMANDS = [
     ["runs", "list"],
     ["runs", "show"],
     ["runs", "export"],
+    ["report"],
     ["config"],
     ["config", "show"],
     ["restore"],
