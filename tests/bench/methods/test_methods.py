@@ -20,7 +20,7 @@ from tests.bench.methods.response import VERSION, WAN, answer, make_task, run, s
 
 LEARNING_RIVALS = ("tpe", "gp", "cmaes", "smac", "sb3")
 TRICKLE = Profile("trickle", 2, 2, 2, rate=100, slo_ms=5)
-_TRIALS = {"smac": 10}
+_TRIALS = {"smac": 6}
 """Its forests take a second a trial. The others have learned by the twelfth."""
 
 
@@ -50,14 +50,14 @@ def test_settings_are_legal_and_the_same_again_for_the_same_answers(name: str, f
         method.close()
         method.close()
     assert set(threading.enumerate()) <= threads
-    assert not list(files.iterdir())
+    assert not [path for path in files.iterdir() if not path.name.startswith("torch")], "but for what importing torch makes"
 
 
 @pytest.mark.parametrize("name", LEARNING_RIVALS)
 def test_rivals_begin_with_the_warm_up(name: str) -> None:
-    task = make_task(trials=8)
+    task = make_task()
     method = registry.make(name, task)
-    assert run(method, task)[1:] == list(task.warm_up)
+    assert run(method, task, trials=1 + len(task.warm_up))[1:] == list(task.warm_up)
     method.close()
 
 
@@ -71,7 +71,7 @@ def test_the_warm_up_is_that_of_our_own_agent() -> None:
 
 @pytest.mark.parametrize("version", [(2, 0, 11), (2, 0, 21), (2, 1, 2)])
 @pytest.mark.parametrize("profile", [WAN, TRICKLE, Profile("flood", 10, 10, 10, qos=2)], ids=lambda profile: profile.name)
-def test_a_warm_up_has_seven_different_legal_settings(profile: Profile, version: tuple[int, int, int]) -> None:
+def test_a_warm_up_is_of_different_legal_settings(profile: Profile, version: tuple[int, int, int]) -> None:
     settings = registry.warm_up(profile, version, defaults(version), 3)
     assert len(settings) == SLO.warm_up - 1
     assert settings == registry.warm_up(profile, version, defaults(version), 3)
@@ -101,10 +101,9 @@ def test_failed_and_inconclusive_trials_end_nothing(name: str, files: Path) -> N
         10: Verdict.INCONCLUSIVE,
         11: Verdict.INCONCLUSIVE,
     }
-    task = make_task(trials=12)
-    trials = 10 if name == "smac" else 12
+    task = make_task(trials=_TRIALS.get(name, 12))
     method = registry.make(name, task)
-    tried = run(method, task, lambda number: verdicts.get(number, Verdict.OK), trials)
+    tried = run(method, task, lambda number: verdicts.get(number, Verdict.OK))
     failed = tried[2]
     constant = name in ("default", "forum")
     assert constant or method.best(WAN) != failed
@@ -116,7 +115,7 @@ def test_failed_and_inconclusive_trials_end_nothing(name: str, files: Path) -> N
 
 @pytest.mark.parametrize("name", registry.names())
 def test_without_a_reward_the_default_stays(name: str) -> None:
-    task = make_task(trials=2)
+    task = make_task()
     method = registry.make(name, task)
     method.tell(task.defaults, answer(task.defaults, Verdict.INCONCLUSIVE), None)
     method.ask(WAN)
@@ -128,7 +127,7 @@ def test_without_a_reward_the_default_stays(name: str) -> None:
 def test_the_best_has_the_highest_mean_whatever_the_load(name: str) -> None:
     task = make_task(trials=12)
     method = registry.make(name, task)
-    lucky, steady = (task.defaults | {"max_inflight_messages": number} for number in (7, 8))
+    lucky, steady = ({**task.defaults, "max_inflight_messages": number} for number in (7, 8))
     for knobs, reward, profile in ((lucky, 0.9, WAN), (lucky, 0.1, TRICKLE), (steady, 0.6, TRICKLE)):
         method.tell(knobs, answer(knobs, profile=profile), reward)
     assert method.best(WAN) == method.best(TRICKLE) == steady
