@@ -52,7 +52,11 @@ def _table(load: LoadInsight) -> Table:
             *([costs] if is_wide else []),
         )
     still = [f"{knob.knob} ({knob.why or knob.status})" for knob in load.knobs if knob.status in _WITHOUT]
-    explained = "" if load.explained is None else f", {load.explained:.0%} of it is predicted for settings that were held back"
+    explained = (
+        ""
+        if load.explained is None
+        else f", {words.percent(load.explained)} of it is predicted for settings that were held back"
+    )
     table.caption = f"Share: of what goodput differs by over the settings that were tried{explained}."
     if still:
         table.caption += f" Without a share: {', '.join(still)}."

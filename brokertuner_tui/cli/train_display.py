@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from brokertuner_tui import insight
 from brokertuner_tui.cli import output
 from brokertuner_tui.cli.comparison import comparison_table, knobs_table
 from brokertuner_tui.errors import TunerError
@@ -108,6 +109,8 @@ class Display:
             return
         elif finished.trials:
             output.put("No setting was confirmed against the default.\n")
+        for load in self._model.explained.loads if self._model.explained is not None else ():
+            output.put(f"What was learned about {output.one_line(load.profile)}: {' '.join(insight.sentences(load))}\n")
         if finished.conf_path is not None:
             output.put(f"Config file: {finished.conf_path}\n")
         if finished.trials:

@@ -21,6 +21,7 @@ from brokertuner_tui.insight.process import Data, Weights
 from brokertuner_tui.insight.region import Axis, make_axes
 from brokertuner_tui.insight.results import LoadInsight, Verdict
 from brokertuner_tui.insight.still import Why, why_still
+from brokertuner_tui.insight.words import percent
 from brokertuner_tui.knobs.catalogue import defaults
 
 Floats = NDArray[np.float64]
@@ -63,7 +64,7 @@ def _explain(points: Sequence[Point], until: float) -> LoadInsight:
     explained = problem.predicts()
     if explained < _PREDICTS:
         size = len(measured.counts)
-        share = f"{max(0.0, explained):.0%}"
+        share = percent(explained)
         why = f"not enough trials to tell: {size} settings, and what one does is predicted from the others to {share} only"
         return _insight(points, measured, still, "not enough", why, explained)
     scale = Scale(problem.centre, problem.unit, float(measured.goodput.max()))

@@ -19,8 +19,8 @@ from brokertuner_tui.knobs.catalogue import BY_NAME, NAMES, KnobValues, Value, i
 
 Floats = NDArray[np.float64]
 
-_MATTERS, _SURELY = 0.05, 0.01
-"""Share of variance from which a knob matters; what its interval has to be above."""
+_MATTERS, _SURELY, _LITTLE = 0.05, 0.01, 0.15
+"""Share of variance from which a knob matters; what its interval has to be above; and below, to say that nothing shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +118,11 @@ def _moved(
     first: Estimate,
 ) -> KnobInsight:
     name, best = axis.knob, measured.best_knobs[axis.knob]
-    status: Status = "no sign"
-    if total.mean >= _MATTERS:
-        status = "matters" if total.low >= _SURELY else "unclear"
+    status: Status = "unclear"
+    if total.mean >= _MATTERS and total.low >= _SURELY:
+        status = "matters"
+    elif total.mean < _MATTERS and total.high < _LITTLE:
+        status = "no sign"
     if name in inert(measured.best_knobs):  # a slice through a setting in which it does nothing
         return KnobInsight(name, status, "persistence is off in the best setting", default[name], best, total, first)
     middle = [estimate(row) for row in drawn]
@@ -145,8 +147,8 @@ def _moved(
         estimate(at_best - drawn[tried.index(default[name])]),
         as_good_from=tried[low],
         as_good_to=tried[high],
-        open_below=low <= inside[0],
-        open_above=high >= inside[-1],
+        open_below=bool(low <= inside[0]),
+        open_above=bool(high >= inside[-1]),
         curve=tuple(
             CurvePoint(value, one.mean, one.low, one.high)
             for index, (value, one) in enumerate(zip(tried, middle, strict=True))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from brokertuner_tui.agent.space import MosquittoSpace
 from brokertuner_tui.insight.points import Point
 from brokertuner_tui.insight.results import Verdict
+from brokertuner_tui.insight.words import percent
 from brokertuner_tui.knobs import codec
 from brokertuner_tui.knobs.catalogue import KnobValues
 
@@ -84,7 +85,7 @@ def too_little(measured: Measured, moved: int) -> tuple[Verdict, str] | None:
     if top <= 0:
         return "flat", "nothing that was tried delivers anything on time"
     if top - bottom <= SAME * top:
-        return "flat", f"no knob shows: all {size} settings that were tried are within {SAME:.0%} of the best"
+        return "flat", f"no knob shows: all {size} settings that were tried are within {percent(SAME)} of the best"
     if float(np.var(measured.goodput)) <= 1.5 * measured.noise**2 * float(np.mean(1 / measured.counts)):
         return "flat", f"no knob shows: {size} settings differ no more than one that is measured again"
     return None

@@ -41,6 +41,11 @@ def interval(estimate: Estimate, load: LoadInsight, *, signed: bool = False) -> 
     return f"{amount(estimate.mean, load, signed=signed)} [{low}, {high}]"
 
 
+def percent(part: float) -> str:
+    """`62 %`"""
+    return f"{100 * max(0.0, part):.0f} %"
+
+
 def share(estimate: Estimate | None) -> str:
     """`62 % [48, 75]`; empty for None."""
     if estimate is None:

@@ -12,6 +12,7 @@ from brokertuner_tui.tuning.commands import Stop
 from brokertuner_tui.tuning.events import (
     BrokerChanged,
     Confirmed,
+    Explained,
     RunFinished,
     RunStarted,
     State,
@@ -44,6 +45,13 @@ def test_a_run_from_start_to_end(bench: Bench) -> None:
     assert confirmed[0].default.windows == confirmed[0].best.windows == 2
     assert finished.default == confirmed[0].default
     assert finished.left in ("best", "default")
+    (explained,) = reader.of(Explained)
+    assert explained.trials == 4
+    assert [(load.profile, load.verdict) for load in explained.loads] == [(first.outcome.profile.name, "not enough")]
+    with Store.open(bench.folder / "store.db", read_only=True) as store:
+        kept = store.insight(started.run)
+    assert kept is not None
+    assert (kept.trials, kept.loads) == (4, explained.loads)
     states = [event.state for event in reader.of(StateChanged)]
     assert states == [State.TUNING, State.CONFIRMING, State.STOPPING, State.COMPLETED]
 

@@ -18,7 +18,7 @@ _NOTHING = (
     "under each load, by how much, how sure that is, and which values are as good as the best. The store keeps it: "
     "`brokertuner-tui runs show` tells it, too."
 )
-_BAR = 12
+_BAR = 10
 
 
 class Learned(Details):
@@ -61,31 +61,30 @@ def _load(load: LoadInsight, width: int) -> list[Content]:
 
 def _table(load: LoadInsight, width: int) -> list[Content]:
     has_bar, has_costs = width >= 92, width >= 110
-    head = f"{'knob':<22} {'share  95 %':<16} {'':<{_BAR * has_bar}}{'best':>14}  as good"
-    rows = [line((head, QUIET))]
-    for knob in load.knobs:
-        if knob.status not in _WITHOUT:
-            rows.append(_row(knob, load, has_bar=has_bar, has_costs=has_costs))
+    bar = " " * (_BAR * has_bar)
+    costs = "the default costs" if has_costs else ""
+    rows = [line((f"{'knob':<22} {'share  95 %':<15}{bar}{'best':>9}  {'as good':<19} {costs}".rstrip(), QUIET))]
+    rows += [_row(knob, load, has_bar=has_bar, has_costs=has_costs) for knob in load.knobs if knob.status not in _WITHOUT]
     if load.explained is not None:
-        text = f"of what goodput differs by; {max(0.0, load.explained):.0%} of it is predicted for settings that were held back"
+        text = (
+            f"of what goodput differs by; {words.percent(load.explained)} of it is predicted for settings that were held back"
+        )
         rows += ink.hanging(line(("share             ", QUIET)), text, width, QUIET)
     return rows
 
 
 def _row(knob: KnobInsight, load: LoadInsight, *, has_bar: bool, has_costs: bool) -> Content:
     matters = knob.status == "matters"
-    filled = round(_BAR * knob.total.mean) if knob.total else 0
-    bar = line(("█" * min(_BAR - 1, filled), "$primary" if matters else QUIET), " " * (_BAR - min(_BAR - 1, filled)))
-    costs = knob.default_costs if knob.best != knob.default else None
-    told = f"   the default costs {words.interval(costs, load)}" if has_costs and matters and costs is not None else ""
+    plain = "" if matters else QUIET
+    filled = min(_BAR - 1, round(_BAR * knob.total.mean)) if knob.total else 0
+    costs = knob.default_costs if has_costs and knob.best != knob.default else None
     return line(
         cell(knob.knob, 22, BOLD if matters else QUIET),
         " ",
-        cell(words.share(knob.total), 16, "" if matters else QUIET),
-        " ",
-        bar if has_bar else "",
-        cell(words.rough(knob.knob, knob.best), 14, BEST if matters else QUIET, right=True),
+        cell(words.share(knob.total), 15, plain),
+        ("█" * filled + " " * (_BAR - filled), "$primary" if matters else QUIET) if has_bar else "",
+        cell(words.rough(knob.knob, knob.best), 9, BEST if matters else QUIET, right=True),
         "  ",
-        (words.as_good(knob) or knob.why, "" if matters else QUIET),
-        (told, QUIET),
+        cell(words.as_good(knob), 19, plain),
+        (f" {words.interval(costs, load)}" if costs is not None else "", plain),
     )
