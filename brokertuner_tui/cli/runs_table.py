@@ -139,9 +139,9 @@ def _trials(trials: list[TrialRow]) -> Table:
         if window is not None:
             on_time, delivered = f"{window.on_time_per_s:,.0f}", f"{window.received_per_s:,.0f}"
             on_time += f" ±{2 * window.on_time_stderr:,.0f}"
-            p99 = f"{window.p99_ms:.3g}" if window.received else ""
+            p99 = _ms(window.p99_ms) if window.received else ""
             if is_wide and window.p99_low_ms is not None and window.p99_high_ms is not None:
-                p99 += f" ({window.p99_low_ms:.2g} to {window.p99_high_ms:.2g})"
+                p99 += f" ({_ms(window.p99_low_ms)} to {_ms(window.p99_high_ms)})"
         changes = ", ".join(f"{name}={conf_value(trial.knobs[name])}" for name in trial.changed if name in trial.knobs)
         table.add_row(
             f"{trial.number}{' *' if trial.number == trial.best_trial else ''}",
@@ -155,6 +155,10 @@ def _trials(trials: list[TrialRow]) -> Table:
             one_line(measuring.what_was_done(trial, changes)),
         )
     return table
+
+
+def _ms(ms: float) -> str:
+    return f"{ms:,.0f}" if ms >= 99.5 else f"{ms:.3g}"
 
 
 def local(at: float) -> str:

@@ -156,7 +156,7 @@ def _window_rows(outcome: Outcome, window: Window) -> list[Content]:
 def _seconds(outcome: Outcome, window: Window) -> str:
     """How long the window was, and was to be, where that differs."""
     planned = outcome.timings.planned_s
-    decided = planned > 0 and not 0.95 < outcome.timings.measure_s / planned < 1.05
+    decided = planned > 0 and not 0.95 < outcome.timings.measure_s / planned < 1.15
     return f"{window.seconds:.2f} s" + (f" of {planned:.3g} s planned" if decided else "")
 
 
