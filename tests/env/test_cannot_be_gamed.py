@@ -87,13 +87,13 @@ def test_what_is_larger_than_max_packet_size_earns_nothing(every_mosquitto: Path
 
 def test_a_queue_of_one_earns_only_what_was_passed_on(every_mosquitto: Path, tmp_path: Path) -> None:
     """Every message of a burst is acknowledged; what does not fit in flight is dropped."""
-    profile = Profile("b", 2, 2, 2, qos=1, payload_bytes=64, rate=6000, window=1000, burst=(0.01, 0.09), slo_ms=200)
+    profile = Profile("b", 2, 2, 2, qos=1, payload_bytes=64, rate=1000, window=1000, burst=(0.005, 0.295), slo_ms=500)
     compared = _compare(every_mosquitto, tmp_path, profile, {"max_queued_messages": 1})
     good, bad = compared.good.window, compared.bad.window
     assert good is not None
     assert bad is not None, compared.bad.reason
     assert bad.sent > 0.9 * good.sent, "publishers saw nothing of it"
-    assert bad.lost > 0
+    assert bad.lost + bad.missing > 0
     _assert_worse(compared, by=0.1)
 
 
