@@ -54,16 +54,12 @@ def main() -> None:
     parser.add_argument("--loads", nargs="+", choices=LOADS, default=list(LOADS))
     arguments = parser.parse_args()
     program = arguments.mosquitto or find_mosquitto()
-    result = {
-        "cores": os.cpu_count(),
-        "rounds": arguments.rounds,
-        "loads": {name: _load(name, program, arguments.rounds) for name in arguments.loads},
-    }
+    loads = {name: _load(name, program, arguments.rounds) for name in arguments.loads}
     if arguments.json:
-        print(json.dumps(result))
+        print(json.dumps({"cores": os.cpu_count(), "rounds": arguments.rounds, "loads": loads}))
         return
     print(f"{os.cpu_count()} cores, {arguments.rounds} windows of 1 s each\n")
-    for name, ways in result["loads"].items():  # type: ignore[attr-defined]
+    for name, ways in loads.items():
         for way, figures in ways.items():
             print(f"{name:9} {way:8} {figures['text']}")
 
@@ -87,7 +83,7 @@ def _load(name: str, program: Path, rounds: int) -> dict[str, dict[str, object]]
     return {way: _figures(windows, seen["quiet"]) for way, windows in seen.items()}
 
 
-def _taught(bed: Testbed, knobs: Mapping[str, Value]) -> Learner:
+def _taught(bed: Testbed, knobs: dict[str, Value]) -> Learner:
     """A learner that has seen a run's worth of trials, all made from one."""
     preset = make_preset("slo", RewardSettings())
     agent = DDPG(len(preset.observation_names), len(CATALOGUE), config_for("slo", AgentSettings()), seed=0)
@@ -98,7 +94,7 @@ def _taught(bed: Testbed, knobs: Mapping[str, Value]) -> Learner:
     return learner
 
 
-def _window(bed: Testbed, learner: Learner, way: str, knobs: Mapping[str, Value]) -> Window:
+def _window(bed: Testbed, learner: Learner, way: str, knobs: dict[str, Value]) -> Window:
     setting = bed.defaults | knobs
     with _learning(learner) if way == "beside" else _nothing():
         outcome = bed.trial(setting)
