@@ -49,6 +49,8 @@ class SurrogateBed:
         """Seconds that its trials would have taken so far; a caller may add what it spent thinking."""
         self.on_time_total = 0
         """Deliveries in time until now, while queues settled too; none while the broker was restarted."""
+        self._on_time_per_s = 0.0
+        """Of what is in force."""
 
     @property
     def version(self) -> Version:
@@ -89,7 +91,13 @@ class SurrogateBed:
         usage = Usage(seen.cpu, seen.rss, seen.ctx)
         self.clock_s += timings.apply_s + timings.reconnect_s + timings.settle_s + timings.measure_s + timings.record_s
         self.on_time_total += window.on_time + round(window.on_time_per_s * timings.settle_s)
+        self._on_time_per_s = window.on_time_per_s
         return Outcome(wanted, self._profile, self._version, Verdict.OK, "", applied, window, usage, None, timings)
+
+    def wait(self, seconds: float) -> None:
+        """Somebody thinks for so long, and what is in force goes on delivering."""
+        self.clock_s += seconds
+        self.on_time_total += round(seconds * self._on_time_per_s)
 
     def close(self) -> None:
         """There is nothing to end."""

@@ -202,7 +202,9 @@ class Model:
 
 def _certain(outputs: Array, inputs: Features) -> Array:
     """`outputs`, in place, with nothing delivered where no message passes."""
-    outputs[np.ix_(inputs[:, _BLOCKED].any(axis=1), _DELIVERIES)] = 0.0
+    blocked = inputs[:, _BLOCKED].any(axis=1)
+    for column in _DELIVERIES:
+        outputs[blocked, column] = 0.0
     return outputs
 
 

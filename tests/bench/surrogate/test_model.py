@@ -5,6 +5,7 @@ import pytest
 pytest.importorskip("sklearn", reason="the extra [bench] is not installed")
 
 from benchmarks.surrogate import scores
+from brokertuner_tui.bench.surrogate import dataset
 from brokertuner_tui.bench.surrogate import model as surrogate
 from brokertuner_tui.bench.surrogate.model import best_known, failure_probability, model_of
 from brokertuner_tui.errors import UsageError
@@ -94,4 +95,4 @@ def test_what_was_never_recorded_is_said_in_one_line() -> None:
 def test_without_scikit_learn_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "sklearn", None)
     with pytest.raises(UsageError, match=r"scikit-learn.*\[bench\]"):
-        surrogate.Model(Profile("telemetry", rate=5000.0), surrogate.load())
+        surrogate.Model(Profile("telemetry", rate=5000.0), dataset.load())
