@@ -27,8 +27,8 @@ Floats = NDArray[np.float64]
 HELD_BACK = 1e-9
 """The count of a setting that a model must not see."""
 _JITTER = 1e-6
-_LEAST_NOISE = 1e-4
-_START = 0.15
+_LEAST_NOISE = 1e-3
+_START, _MUCH_NOISE = 0.15, 0.2
 _SHAPE, _SPARSITY = 0.3, 1.0
 """Of the gamma distribution that each a_d has before the trials: most are next to nothing."""
 _SURE = 3.0
@@ -112,7 +112,9 @@ def wander(data: Data, counts: Floats, start: Weights, steps: int, rng: np.rando
 
 
 def _start(data: Data, models: int) -> Floats:
-    return np.tile([math.log(_START)] * len(data.stack) + [0.0, data.log_noise], (models, 1))
+    # From much noise: what begins with little explains every trial that was disturbed, and stays with that.
+    noise = max(data.log_noise, math.log(_MUCH_NOISE))
+    return np.tile([math.log(_START)] * len(data.stack) + [0.0, noise], (models, 1))
 
 
 def _bounded(theta: Floats) -> Floats:

@@ -97,7 +97,7 @@ def _clause(knob: KnobInsight, load: LoadInsight) -> str:
     if worst is not None and load.best is not None and load.best.mean - worst.expected > load.tolerance:
         lost = amount(load.best.mean - worst.expected, load)
         return f"{name} matters: {rough(name, worst.value)} costs {lost} against {best}{flat}"
-    return f"{name} matters together with others{flat}"
+    return f"{name} matters away from the best setting only"
 
 
 def _rest(load: LoadInsight) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -109,8 +110,6 @@ def test_what_is_inert_pinned_or_still_is_said_to_be() -> None:
 
     held = {"persistence": False, "max_queued_messages": 1000, "memory_limit": 0}
     points = made.trials(nodelay, 24, noise=100.0, profile=made.TELEMETRY, held=held)
-    from dataclasses import replace
-
     (load,) = explain_points([replace(point, pinned={"max_queued_messages": 1000}) for point in points])
     by_name = {knob.knob: knob for knob in load.knobs}
     assert [knob.knob for knob in load.mattering] == ["set_tcp_nodelay"]
