@@ -63,6 +63,7 @@ svg{display:block;width:100%;height:auto;overflow:visible}
 .of-many{margin:18px 0 2px}
 .grid-of-charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(240px,1fr));gap:8px 20px}
 .grid-of-charts figure{margin:6px 0}
+.grid-of-charts svg{max-width:340px}
 .grid-of-charts figcaption{font-size:.9rem}
 svg text{font:13px system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;fill:var(--foreground)}
 svg .tick,svg .small{font-size:12px;fill:var(--quiet)}
@@ -124,6 +125,7 @@ footer{margin-top:56px;padding-top:12px;border-top:1px solid var(--line);color:v
  body{font-size:10.5pt}
  main{max-width:none;padding:0}
  nav,button{display:none}
+ .tiles{grid-template-columns:repeat(5,1fr)}
  h2,h3{break-after:avoid}
  pre{white-space:pre-wrap;overflow-wrap:anywhere}
  .scroll{overflow:visible}
