@@ -34,6 +34,7 @@ SLO = AgentConfig(
     enough=0.9,
     optimism=3.0,
     caution=1.0,
+    tolerance=0.06,
     patience=3,
     satisfied=0.96,
 )

@@ -142,7 +142,7 @@ class Search:
             return warm_up
         elite = find_elite(actions, rewards, predict if learned else None)
         if elite is not None and not explores(actions, rewards, elite.value, self._config):
-            held = self._settle(elite.action[None], fixed)
+            held = self._settle(_held(elite, actions, rewards, near, self._config)[None], fixed)
             if not self._is_avoided(held, _key(context)).any():
                 return Proposal(held[0], "elite", 0.0, f"best known, {elite.value:.3f}: new ones have not been better of late")
         side = region(rewards, self._config)
@@ -278,6 +278,19 @@ class Search:
         for index, value in fixed.items():
             settled[:, index] = value
         return settled
+
+
+def _held(elite: Elite, actions: Actions, rewards: Floats, near: NDArray[np.bool_], config: AgentConfig) -> Actions:
+    """What to stay with: the best known, or what is in force where that is as good as makes no difference.
+
+    Args:
+        near: which of all trials are of this load; what is in force is known from the last of all.
+    """
+    if near[-1]:
+        again = np.abs(actions - actions[-1]).max(axis=1) < SAME_ACTION
+        if rewards[again].mean() > elite.value - config.progress:
+            return np.asarray(actions[-1])
+    return elite.action
 
 
 def _key(context: Floats) -> str:

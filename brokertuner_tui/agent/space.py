@@ -77,8 +77,8 @@ class MosquittoSpace:
 
     *Floors*: a limit is only worth lowering down to what the load itself needs. Below a payload, nothing passes; below the
     messages that are in flight by Little's law (arrivals times round trip), they wait; a queue of less than a hundred messages
-    drops any burst. Limits of the whole broker's memory only refuse clients. The broker's own default is never below the
-    floor.
+    drops any burst. Limits of the whole broker's memory only refuse clients. The broker's own default is below a floor where it
+    would strangle the load: it is measured all the same, as the reference.
     """
 
     size = len(CATALOGUE)
@@ -96,8 +96,10 @@ class MosquittoSpace:
         """See above."""
         load = _Load(context)
         in_flight = min(load.in_flight, 65_535)
+        # An open loop does not wait: with less in flight than Little's law says, queues grow without end.
+        needed = load.window if load.qos_2 else in_flight / 2 if load.open_loop else 0
         wanted = {
-            "max_inflight_messages": max(20, load.window if load.qos_2 else in_flight / 4),
+            "max_inflight_messages": max(20, needed),
             "max_inflight_bytes": load.payload * max(20, in_flight),
             "max_queued_messages": 100,
             "max_queued_bytes": load.payload * 1000,
@@ -109,8 +111,7 @@ class MosquittoSpace:
         least = np.full(self.size, -1.0)
         for name, value in wanted.items():
             least[NAMES.index(name)] = _encode_limit(name, value)
-        lowest: Actions = np.minimum(least, self._default(context))
-        return lowest
+        return least
 
     def designed(self, context: Context) -> list[tuple[Actions, str]]:
         """No limit that the load could meet, with and without set_tcp_nodelay; then less of the same."""

@@ -174,7 +174,7 @@ class Simulated:
 
     def thought(self, seconds: float) -> None:
         """See `TimedBed`."""
-        self._bed.clock_s += seconds
+        self._bed.wait(seconds)
 
     def on_time_total(self) -> int:
         """See `TimedBed`."""
