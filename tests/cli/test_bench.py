@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import signal
 import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
 import psutil
 import pytest
 
+from brokertuner_tui.cli import main
 from tests.cli.program import command, environment, error_of, run
 from tests.waiting import eventually
 
@@ -29,6 +33,24 @@ def _lines(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
+@pytest.fixture
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to be in, and a home that is somewhere else."""
+    for name, value in environment(tmp_path / "home").items():
+        if name.startswith(("XDG_", "HOME")):
+            monkeypatch.setenv(name, value)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "here"
+
+
+def _said(*arguments: str) -> tuple[int, str, str]:
+    """The command's exit code, stdout and stderr; in this process, since most of them end at once."""
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as error:
+        code = main.run(["bench", *arguments])
+    return code, out.getvalue(), error.getvalue()
+
+
 def _begun_and_ended(home: Path, arguments: list[str], results: Path, lines: int, number: int) -> tuple[int, str]:
     """Sends the signal while a broker and a load run and there are so many results; the exit code, and what was said."""
     errors = home / "errors.txt"
@@ -37,10 +59,14 @@ def _begun_and_ended(home: Path, arguments: list[str], results: Path, lines: int
             command(*arguments), cwd=home, env=environment(home), stdin=subprocess.DEVNULL, stdout=sink, stderr=sink
         )
     process = psutil.Process(program.pid)
-    assert eventually(lambda: len(_lines(results)) >= lines and len(process.children()) > 2, 60), errors.read_text()
-    children = process.children(recursive=True)
-    program.send_signal(number)
-    code = program.wait(60)
+    try:
+        assert eventually(lambda: len(_lines(results)) >= lines and len(process.children()) > 2, 120), errors.read_text()
+        children = process.children(recursive=True)
+        program.send_signal(number)
+        code = program.wait(60)
+    finally:
+        program.kill()
+        program.wait(60)
     assert eventually(lambda: not psutil.wait_procs(children, 0)[1])
     return code, errors.read_text()
 
@@ -90,30 +116,33 @@ def test_interrupted_and_killed_it_goes_on_and_nothing_counts_twice(mosquitto_2_
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_what_cannot_be_compared_is_said_before_anything_starts(tmp_path: Path, arguments: list[str], said: str) -> None:
-    ended = run(tmp_path, "bench", "--out", "kept", *arguments)
-    assert said in error_of(ended)
-    assert ended.returncode in (1, 2)
-    assert not (tmp_path / "kept").exists()
+def test_what_cannot_be_compared_is_said_before_anything_starts(alone: Path, arguments: list[str], said: str) -> None:
+    code, out, error = _said("--out", "kept", *arguments)
+    assert error.startswith("brokertuner-tui: error: ")
+    assert error.count("\n") == 1
+    assert said in error
+    assert out == ""
+    assert code in (1, 2)
+    assert list(alone.iterdir()) == []
 
 
-def test_a_package_that_is_not_installed_is_named_with_what_to_install(mosquitto: Path, tmp_path: Path) -> None:
-    """The package is hidden from the program, as if it were not there."""
-    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['optuna'] = None\n")
-    more = {"PYTHONPATH": f"{tmp_path}:{environment(tmp_path)['PYTHONPATH']}"}
-    ended = run(tmp_path, "bench", "--methods", "default,tpe", "--mosquitto", str(mosquitto), "--out", "kept", more=more)
-    said = error_of(ended)
-    assert ended.returncode == 2
-    assert "optuna" in said
-    assert "pip install 'brokertuner-tui[bench]'" in said
-    assert not (tmp_path / "kept").exists()
+def test_a_package_that_is_not_installed_is_named_with_what_to_install(
+    alone: Path, monkeypatch: pytest.MonkeyPatch, mosquitto: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)  # as if it were not there
+    code, _, error = _said("--out", "kept", "--methods", "default,tpe", "--mosquitto", str(mosquitto))
+    assert code == 2
+    assert "optuna" in error
+    assert "pip install 'brokertuner-tui[bench]'" in error
+    assert list(alone.iterdir()) == []
 
 
-def test_the_surrogate_compares_in_a_moment(tmp_path: Path) -> None:
+def test_the_surrogate_compares_in_a_moment(alone: Path) -> None:
     load = ["--surrogate", "--workload", "telemetry", "--methods", "default,random", "--trials", "3"]
-    ended = run(tmp_path, "bench", *load, "--confirm-windows", "2", "--out", "kept", timeout_s=120)
-    assert ended.returncode == 0, ended.stderr
-    assert "telemetry, Mosquitto 2.1.2: 1 x 3 trials, best known" in ended.stdout
-    assert "On the surrogate" in ended.stdout
-    assert "\x1b" not in ended.stdout
-    assert len(_lines(tmp_path / "kept" / "results.jsonl")) == 9
+    code, out, error = _said(*load, "--confirm-windows", "2", "--out", "kept")
+    assert code == 0, error
+    assert "telemetry, Mosquitto 2.1.2: 1 x 3 trials, best known" in out
+    assert "On the surrogate" in out
+    assert "\x1b" not in out
+    assert "confirmation: window 4 of 4" in error
+    assert len(_lines(alone / "kept" / "results.jsonl")) == 9
