@@ -14,15 +14,18 @@ from brokertuner_tui.agent.presets import config_for
 from brokertuner_tui.config.settings import AgentSettings, RewardSettings
 from brokertuner_tui.env.outcome import Outcome, Timings, Usage, Verdict
 from brokertuner_tui.env.presets import make_preset
+from brokertuner_tui.env.slo import CONTEXT_NAMES, SloPreset, context
 from brokertuner_tui.knobs import codec
 from brokertuner_tui.knobs.catalogue import CATALOGUE, Value, defaults
 from brokertuner_tui.process.owner import Owner
+from brokertuner_tui.store.earlier import EarlierTrial
 from brokertuner_tui.store.rows import TrialRow
 from brokertuner_tui.store.store import Store
 from brokertuner_tui.tuning.events import TrialFinished
 from brokertuner_tui.tuning.guard.caution import Caution
 from brokertuner_tui.tuning.guard.restarts import RestartBudget
 from brokertuner_tui.tuning.learner import Choice, Learner
+from brokertuner_tui.tuning.memory import Memory
 from brokertuner_tui.tuning.recall import load_agent, recall, restarts_of
 from brokertuner_tui.workload.profile import Profile
 from brokertuner_tui.workload.window import Window
@@ -38,7 +41,7 @@ TRIALS = 34
 class Life:
     """One process's life of a run: a learner, a store, a checkpoint after every `save_freq` trials."""
 
-    def __init__(self, folder: Path, save_freq: int, preset: str = "slo") -> None:
+    def __init__(self, folder: Path, save_freq: int, preset: str = "slo", memory: Memory | None = None) -> None:
         self.folder, self._save_freq, self._preset_name = folder, save_freq, preset
         self.store = Store.open(folder / "store.db")
         self.rows: list[TrialRow] = []
@@ -54,7 +57,8 @@ class Life:
         if self.rows:
             self.agent, self.saved, self.said = load_agent(self._checkpoint, len(self.rows), self._new_agent, "cpu")
         made_preset = make_preset(preset, RewardSettings())
-        self.learner = Learner(self.agent, made_preset, VERSION, defaults(VERSION), PINNED, Caution.under(0.5, live_margin=0.1))
+        caution = Caution.under(0.5, live_margin=0.1)
+        self.learner = Learner(self.agent, made_preset, VERSION, defaults(VERSION), PINNED, caution, memory)
         self.recalled = recall(self.learner, self.rows, self.saved)
 
     @property
@@ -112,9 +116,11 @@ def _outcome(choice: Choice, number: int) -> Outcome:
     return Outcome(dict(knobs), CLOSED, VERSION, verdict, "", None, window_or_none, usage, None, Timings())
 
 
-def _live(folder: Path, save_freq: int, copies: Path, *, preset: str = "slo", trials: int = TRIALS) -> list[Choice]:
+def _live(
+    folder: Path, save_freq: int, copies: Path, *, preset: str = "slo", trials: int = TRIALS, memory: Memory | None = None
+) -> list[Choice]:
     """A whole life; a copy of all there is on the disk is made after every trial, before and after its checkpoint."""
-    life = Life(folder, save_freq, preset)
+    life = Life(folder, save_freq, preset, memory)
     choices = []
     for number in range(1, trials + 1):
         choices.append(life.trial(number))
@@ -170,6 +176,24 @@ def test_classic_goes_on_as_well(tmp_path: Path) -> None:
     life = Life(tmp_path / "copies" / "13-saved", 5, "classic")
     assert life.recalled.exact
     assert [_told(life.trial(number)) for number in range(14, 18)] == [_told(choice) for choice in choices[13:17]]
+    life.store.close()
+
+
+@pytest.mark.parametrize("save_freq", [4, 100])
+def test_what_earlier_runs_knew_counts_once_and_is_found_again(save_freq: int, tmp_path: Path) -> None:
+    seen = tuple(context(CLOSED, VERSION)) + (0.0,) * (len(SloPreset().observation_names) - len(CONTEXT_NAMES))
+    known = [
+        EarlierTrial("before", "ok", False, seen, tuple(codec.encode(defaults(VERSION) | knobs)), reward, seen)
+        for knobs, reward in (({"max_inflight_messages": 900}, 0.6), ({"set_tcp_nodelay": True}, 0.58))
+    ]
+    memory = Memory(known)
+    choices = _live(tmp_path / "one", save_freq, tmp_path / "copies", trials=10, memory=memory)
+    assert "earlier runs" in choices[1].why
+    life = Life(tmp_path / "copies" / "6-recorded", save_freq, memory=memory)
+    assert life.saved == (4 if save_freq == 4 else 0)
+    assert life.recalled.exact, life.recalled
+    assert [_told(life.trial(number)) for number in range(7, 11)] == [_told(choice) for choice in choices[6:]]
+    assert life.agent.replay.all().earlier.sum() <= len(known)
     life.store.close()
 
 
