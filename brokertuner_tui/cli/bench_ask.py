@@ -55,8 +55,8 @@ class Asked:
         surrogate = self.surrogate or (kept is not None and kept.surrogate)
         return Plan(
             workloads=self._workloads(kept),
-            versions=self._versions(kept, surrogate),
             methods=self._methods(kept),
+            versions=self._versions(kept, surrogate),  # the last, since it looks around on this machine
             seeds=_first(self.seeds, kept.seeds if kept else None, 1),
             trials=_first(self.trials, kept.trials if kept else None, 40),
             rounds=_first(self.rounds, kept.rounds if kept else None, 2),
