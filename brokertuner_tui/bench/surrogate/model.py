@@ -343,6 +343,8 @@ def best_known(workload: str, version: Version) -> tuple[Mapping[str, Value], fl
     check_version(version)
     tried = [trial.knobs for trial in model.trials]
     worth = model.raw(features(model.profile, version, tried))[:, 0]
+    if model.profile.rate > 0:
+        worth = np.minimum(worth, 1.0)  # more than is offered is what a queue had left from before
     safe = np.array([failure_probability(version, knobs) < 0.5 for knobs in tried])
     best = int(np.argmax(np.where(safe, worth, -np.inf)))
     return dict(tried[best]), float(worth[best]) * model.scale
