@@ -76,7 +76,8 @@ class AgentConfig:
     region_max: float = 0.8
 
     def exploring(self, factor: float) -> AgentConfig:
-        """The same with noise, trust region, optimism, far candidates and warm-up `2 * factor` times as large.
+        """The same with noise, trust region, optimism, far candidates and warm-up `2 * factor` times as large, and as many times
+        the patience.
 
         0.5 changes nothing; 0 leaves what is believed to be best.
         """
@@ -85,7 +86,9 @@ class AgentConfig:
         scale = 2 * factor
         names = ("noise", "noise_min", "region", "region_min", "region_max", "optimism", "far")
         scaled: dict[str, Any] = {name: getattr(self, name) * scale for name in names}
-        return replace(self, **scaled, warm_up=round(self.warm_up * scale))
+        scaled["warm_up"], scaled["patience"] = round(self.warm_up * scale), round(self.patience * scale)
+        scaled["rest"] = round(self.rest / scale) if scale else self.rest
+        return replace(self, **scaled)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -31,6 +31,8 @@ _TOO_CLOSE = 0.05
 _ASKED_ENOUGH = 2
 """A point of the warm-up that was proposed so often, and never came back as a trial, is given up."""
 _FAILURES_BEFORE_SHRINKING = 3
+_BACK = 0.3
+"""Of the candidates near the best known, those whose moved knobs go back to where they usually are."""
 _MOST_REVISITED = 3
 """So many of the settings that earlier runs found best are measured at once; then it is the critics' choice as ever."""
 
@@ -257,7 +259,11 @@ class Search:
             moved = rng.random((count // 2, size)) < rng.choice([1, 2, 4], (count // 2, 1)) / size
             steps = rng.normal(0, side, (count // 2, size))
             # A switch has nowhere to go but over; a step that would leave the interval turns back.
-            rows.append(_reflect(elite.action + np.where(moved, steps, 0)))
+            stepped = _reflect(elite.action + np.where(moved, steps, 0))
+            if (usual := self._space.usual(context)) is not None:
+                # What was changed for nothing finds its way back: a short config is one that can be understood.
+                stepped = np.where(moved & (rng.random((count // 2, 1)) < _BACK), usual, stepped)
+            rows.append(stepped)
             sources += ["near"] * (count // 2)
             flips = np.repeat(elite.action[None], size, axis=0)
             flips[np.arange(size), np.arange(size)] *= -1

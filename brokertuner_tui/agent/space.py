@@ -30,6 +30,9 @@ class Space(Protocol):
     def snap(self, actions: Actions) -> Actions:
         """(k, n): actions that do the same become the same numbers."""
 
+    def usual(self, context: Context) -> Actions | None:
+        """(n,): where a number stays unless there is a reason; None: nowhere in particular."""
+
     def floor(self, context: Context) -> Actions:
         """(n,): the least value of each number that is worth a trial."""
 
@@ -49,6 +52,10 @@ class BoxSpace:
     def snap(self, actions: Actions) -> Actions:
         """As they are."""
         return actions
+
+    def usual(self, context: Context) -> Actions | None:
+        """Nowhere."""
+        return None
 
     def floor(self, context: Context) -> Actions:
         """-1."""
@@ -92,6 +99,10 @@ class MosquittoSpace:
         snapped[unsaved, _AUTOSAVE] = _AUTOSAVE_DEFAULT
         return snapped
 
+    def usual(self, context: Context) -> Actions | None:
+        """The broker's default: a knob that does not matter is best left alone."""
+        return self._default(context)
+
     def floor(self, context: Context) -> Actions:
         """See above."""
         load = _Load(context)
@@ -117,10 +128,17 @@ class MosquittoSpace:
         """No limit that the load could meet, with and without set_tcp_nodelay; then less of the same."""
         load = _Load(context)
         in_flight = max(500, 4 * load.in_flight)
+        # QoS 0 has nothing in flight, and what waits for a reader that is too slow is only late: queues stay as they are.
+        long, shorter = (1_000, 100) if load.qos_0 else (100_000, 10_000)
 
         def setting(nodelay: bool, in_flight: float, queue: int) -> Actions:
             action = self._default(context)
-            for name, value in {"max_inflight_messages": in_flight, "max_queued_messages": queue}.items():
+            wanted = (
+                {"max_queued_messages": queue}
+                if load.qos_0
+                else {"max_inflight_messages": in_flight, "max_queued_messages": queue}
+            )
+            for name, value in wanted.items():
                 action[NAMES.index(name)] = _encode_limit(name, value)
             action[NAMES.index("set_tcp_nodelay")] = 1.0 if nodelay else -1.0
             return action
@@ -128,15 +146,16 @@ class MosquittoSpace:
         # A trickle wants its packets at once, a flood wants them together.
         first = load.open_loop
         return [
-            (setting(first, in_flight, 100_000), "room for what is in flight and in bursts"),
-            (setting(not first, in_flight, 100_000), "the same with set_tcp_nodelay the other way round"),
-            (setting(first, in_flight / 4, 10_000), "a quarter of the room"),
+            (setting(first, in_flight, long), "room for what is in flight and in bursts"),
+            (setting(not first, in_flight, long), "the same with set_tcp_nodelay the other way round"),
+            (setting(first, in_flight / 4, shorter), "less of the room"),
         ]
 
     def spread(self, points: Actions, context: Context) -> Actions:
-        """From the floor to no limit, denser towards no limit; persistence mostly as it is."""
+        """Half of the limits as they are, the others from the floor to no limit, denser towards no limit."""
         low = self.floor(context)
-        spread = low + (1 - low) * np.sqrt(points)
+        changed = low + (1 - low) * np.sqrt(np.maximum(2 * points - 1, 0))
+        spread = np.where(points < 0.5, np.maximum(self._default(context), low), changed)
         spread = np.where(_SWITCH, 2 * points - 1, spread)
         spread[:, _PERSISTENCE] -= 0.5
         return self.snap(spread)
@@ -152,6 +171,7 @@ class _Load:
     def __init__(self, context: Context) -> None:
         number = dict(zip(CONTEXT_NAMES, (float(x) for x in context), strict=True))
         self.open_loop = number["open_loop"] > 0.5
+        self.qos_0 = number["qos_1_or_2"] == 0
         self.qos_2 = number["qos_2"] > 0.5
         self.payload = max(1.0, from_log_unit("payload", number["payload"]))
         self.window = from_log_unit("window", number["window"])

@@ -60,7 +60,7 @@ def test_what_is_executed_snaps_to_itself(drawn: np.ndarray) -> None:
 def test_the_default_is_above_the_floor_unless_the_load_needs_more(profile: Profile, version: Version) -> None:
     """More in flight than the default allows: by Little's law, or for a QoS 2 publisher's window; room for the payload."""
     below = SPACE.floor(seen(profile, version)) > encode(defaults(version)) + 1e-9
-    needed = profile.rate * profile.fan_out / profile.subscribers * profile.client_rtt_ms / 1000
+    needed = 1 + profile.rate * profile.fan_out / profile.subscribers * profile.client_rtt_ms / 1000
     needed *= sum(profile.burst) / profile.burst[0] if profile.burst else 1
     allowed = {"max_packet_size"} if profile.payload_bytes > 900_000 else set()
     if needed > 38 or (profile.qos == 2 and profile.window > 19):

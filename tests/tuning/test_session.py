@@ -99,9 +99,10 @@ def test_a_time_limit_ends_the_run_with_a_confirmation(bench: Bench) -> None:
 def test_two_runs_with_one_seed_try_the_same_first_settings(bench: Bench) -> None:
     tried = []
     for name in ("a", "b"):
-        session, reader = bench.start(bench.settings(total_timesteps=3), folder=bench.folder / name)
+        # The default does so well under this load that the agent stays with it for a while.
+        session, reader = bench.start(bench.settings(total_timesteps=7, exploration=1.0), folder=bench.folder / name)
         reader.wait_for(RunFinished)
         assert session.join(10)
-        tried.append([dict(trial.outcome.knobs) for trial in reader.of(TrialFinished)][:2])
+        tried.append([dict(trial.outcome.knobs) for trial in reader.of(TrialFinished)][:6])
     assert tried[0] == tried[1]
-    assert tried[0][0] != tried[0][1]
+    assert tried[0][0] != tried[0][5]
