@@ -76,8 +76,8 @@ class AgentConfig:
     region_max: float = 0.8
 
     def exploring(self, factor: float) -> AgentConfig:
-        """The same with noise, trust region, optimism, far candidates and warm-up `2 * factor` times as large, and as many times
-        the patience.
+        """The same with noise, trust region, optimism, far candidates and warm-up `2 * factor` times as large, and as
+        many times the patience.
 
         0.5 changes nothing; 0 leaves what is believed to be best.
         """

@@ -125,30 +125,34 @@ class MosquittoSpace:
         return least
 
     def designed(self, context: Context) -> list[tuple[Actions, str]]:
-        """No limit that the load could meet, with and without set_tcp_nodelay; then less of the same."""
-        load = _Load(context)
-        in_flight = max(500, 4 * load.in_flight)
-        # QoS 0 has nothing in flight, and what waits for a reader that is too slow is only late: queues stay as they are.
-        long, shorter = (1_000, 100) if load.qos_0 else (100_000, 10_000)
+        """Room for what is in flight, with and without set_tcp_nodelay, and the other kind of queue.
 
-        def setting(nodelay: bool, in_flight: float, queue: int) -> Actions:
+        A trickle wants its packets at once, a flood wants them together. An open loop goes on sending whatever happens: a long
+        queue carries it over a burst, and ruins it if there is more than the broker can do. A closed loop fills any queue, so
+        that a short one keeps it in time. QoS 0 has nothing in flight.
+        """
+        load = _Load(context)
+        room = max(500, 4 * load.in_flight) if load.open_loop else max(100, load.in_flight)
+
+        def setting(nodelay: bool, room: float, queue: int) -> Actions:
             action = self._default(context)
-            wanted = (
-                {"max_queued_messages": queue}
-                if load.qos_0
-                else {"max_inflight_messages": in_flight, "max_queued_messages": queue}
-            )
+            wanted = {"max_queued_messages": float(queue)} | ({} if load.qos_0 else {"max_inflight_messages": room})
             for name, value in wanted.items():
                 action[NAMES.index(name)] = _encode_limit(name, value)
             action[NAMES.index("set_tcp_nodelay")] = 1.0 if nodelay else -1.0
             return action
 
-        # A trickle wants its packets at once, a flood wants them together.
         first = load.open_loop
+        if load.qos_0:
+            queue, other, of_other = 1_000, 100, "the same with a shorter queue: rather lost than late"
+        elif load.open_loop:
+            queue, other, of_other = 100_000, 1_000, "the same with a shorter queue: rather lost than late"
+        else:
+            queue, other, of_other = 1_000, 100_000, "the same with more room"
         return [
-            (setting(first, in_flight, long), "room for what is in flight and in bursts"),
-            (setting(not first, in_flight, long), "the same with set_tcp_nodelay the other way round"),
-            (setting(first, in_flight / 4, shorter), "less of the room"),
+            (setting(first, room, queue), "room for what is in flight"),
+            (setting(not first, room, queue), "the same with set_tcp_nodelay the other way round"),
+            (setting(first, room if load.open_loop else 4 * room, other), of_other),
         ]
 
     def spread(self, points: Actions, context: Context) -> Actions:
