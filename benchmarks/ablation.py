@@ -1,9 +1,12 @@
 """What each part of the agent earns: the `slo` agent without it, on the model of recorded trials (`bench/surrogate/`).
 
-`python benchmarks/ablation.py [--seeds K] [--trials N] [--only NAME ...] [--json]`. Figures are means over loads, versions and
-seeds, from the model's noiseless means: what the setting that would be left in force brings in time (final), what the trials
-brought on average (while tuning), both as a share of the best known; trials to 95 % of that; trials that brought nothing;
-restarts. docs/agent.md has the table. A real broker has the last word: `brokertuner-tui bench`.
+`python benchmarks/ablation.py [--seeds K] [--trials N] [--only NAME ...] [--unprepared] [--json]`. With `--unprepared`, no
+variant has the settings made for the load to begin with: then what is learned has to do it all.
+
+Figures are means over loads, versions and seeds, from the model's noiseless means, as shares of the best known: what the
+setting brings in time that would be left in force (final), what the trials brought on average (while tuning), what the actor's
+own action brings after the last trial (actor); trials to 95 % of the best known; trials that brought nothing; restarts.
+docs/agent.md has the table. A real broker has the last word: `brokertuner-tui bench`.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from brokertuner_tui.bench.surrogate.model import best_known, model_of
 from brokertuner_tui.config.workloads import resolve, shipped_tables
 from brokertuner_tui.env.slo import SloPreset
 from brokertuner_tui.knobs.catalogue import CATALOGUE, KnobValues, Version, parse_version
+from brokertuner_tui.knobs.codec import decode
 from brokertuner_tui.tuning.learner import Learner
 
 WHOLE = "whole"
@@ -32,17 +36,14 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "nothing known of the knobs (box space)": {"space": "box"},
     "no warm-up": {"warm_up": 0},
     "warm-up of 8, with a Sobol spread": {"warm_up": 8},
-    "warm-up never ends early": {"enough": None},
     "one critic": {"members": 1, "optimism": 0.0, "caution": 0.0},
     "no layer norm": {"layer_norm": False},
     "one update a trial": {"updates_per_trial": 1},
-    "no weight decay": {"weight_decay": 0.0},
     "no imitation": {"imitation": 0.0},
-    "no saturation penalty": {"saturation": 0.0},
+    "20 updates a trial": {"updates_per_trial": 20},
     "no optimism": {"optimism": 0.0},
     "no caution": {"caution": 0.0},
     "no candidates: the actor's action with noise": {"candidates": 0},
-    "no trust region": {"region": 0.8, "region_min": 0.8},
     "no pace: explores in every trial": {"patience": 0},
 }
 LOADS = ("telemetry", "pipeline", "wan", "fanout")
@@ -58,6 +59,7 @@ class Job:
     version: Version
     seed: int
     trials: int
+    unprepared: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Found:
     seed: int
     final: float
     while_tuning: float
+    actor: float
     to_near: int | None
     dead: int
     below_default: int
@@ -80,7 +83,8 @@ def run(job: Job) -> Found:
     """One seed of one variant on one load."""
     bed = open_bed(resolve(dict(shipped_tables()))[job.load], job.version, 1000 + job.seed)
     preset, model = SloPreset(), model_of(job.load)
-    config = replace(config_for("slo"), **VARIANTS[job.variant])
+    changes: dict[str, Any] = {**({"warm_up": 0} if job.unprepared else {}), **VARIANTS[job.variant]}
+    config = replace(config_for("slo"), **changes)
     agent = DDPG(len(preset.observation_names), len(CATALOGUE), config, seed=job.seed)
     learner = Learner(agent, preset, job.version, bed.defaults, {})
     best_per_s = best_known(job.load, job.version)[1]
@@ -95,7 +99,9 @@ def run(job: Job) -> Found:
         shares.append(worth(choice.knobs) if outcome.window is not None else 0.0)
         restarts += outcome.applied is not None and outcome.applied.how == "restart"
         learner.learn(number, choice, outcome)
+        seen = preset.observe(outcome)
     best, default = learner.best(bed.profile), worth(bed.defaults)
+    actor = agent.nets.act(seen[: preset.context_size] if config.context_size else seen)
     return Found(
         variant=job.variant,
         load=job.load,
@@ -103,6 +109,7 @@ def run(job: Job) -> Found:
         seed=job.seed,
         final=worth(best.knobs) if best else default,
         while_tuning=statistics.fmean(shares),
+        actor=worth(decode(actor)),
         to_near=next((number for number, share in enumerate(shares, start=1) if share >= 0.95), None),
         dead=sum(share < 0.01 for share in shares),
         below_default=sum(share < 0.97 * default for share in shares),
@@ -118,10 +125,10 @@ def line(variant: str, found: Iterable[Found]) -> str:
         return statistics.fmean(getattr(row, name) for row in rows)
 
     near = statistics.median(row.to_near or 10_000 for row in rows)
-    return (
-        f"| {variant} | {mean('final'):.3f} | {mean('while_tuning'):.3f} | {min(row.while_tuning for row in rows):.2f} "
-        f"| {'never' if near > 1000 else f'{near:g}'} | {mean('dead'):.1f} | {mean('restarts'):.0f} |"
-    )
+    shares = " | ".join(f"{mean(name):.3f}" for name in ("final", "while_tuning", "actor"))
+    worst = min(row.while_tuning for row in rows)
+    when = "never" if near > 1000 else f"{near:g}"
+    return f"| {variant} | {shares} | {worst:.2f} | {when} | {mean('dead'):.1f} | {mean('restarts'):.0f} |"
 
 
 def main() -> None:
@@ -131,14 +138,20 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--loads", nargs="+", default=LOADS)
     parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--unprepared", action="store_true")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    print("| variant | final | while tuning | worst load | trials to 95 % | nothing in time | restarts |", flush=True)
-    print("|---|---|---|---|---|---|---|", flush=True)
+    print(
+        "| variant | final | while tuning | actor | worst while tuning | trials to 95 % | nothing in time | restarts |",
+        flush=True,
+    )
+    print("|---|---|---|---|---|---|---|---|", flush=True)
     with ProcessPoolExecutor(2) as pool:
         for variant in arguments.only:
+            if arguments.unprepared and "warm_up" in VARIANTS[variant]:
+                continue
             jobs = [
-                Job(variant, load, parse_version(version), seed, arguments.trials)
+                Job(variant, load, parse_version(version), seed, arguments.trials, arguments.unprepared)
                 for load in arguments.loads
                 for version in VERSIONS
                 for seed in range(arguments.seeds)

@@ -90,16 +90,13 @@ class ActorCritic:
 
     def update_actor(self, batch: Lesson, fixed: Mapping[int, float]) -> float:
         """One step of the actor up the mean of the critics; pinned numbers count as what they are pinned to."""
-        raw = self.actor.raw(batch.load)
+        action = self.actor(batch.load)
         free = [index for index in range(self._actions) if index not in fixed]
-        action = torch.tanh(raw)
         for index, value in fixed.items():  # a constant in its place: no gradient goes through
             action = action.index_fill(1, torch.tensor([index], device=self.device), value)
         loss = -self.critics(batch.load, action).mean()
         if batch.elite is not None:
             loss = loss + self.config.imitation * (action - batch.elite).square()[:, free].mean()
-        if self.config.saturation:
-            loss = loss + self.config.saturation * (raw[:, free].abs() - 2).clamp(min=0).square().mean()
         if not free or not torch.isfinite(loss):
             return 0.0
         self.actor_optimizer.zero_grad(set_to_none=True)
@@ -129,8 +126,7 @@ class ActorCritic:
         return torch.as_tensor(np.ascontiguousarray(array, dtype=np.float32), device=self.device)
 
     def _optimizer(self, module: torch.nn.Module) -> torch.optim.Optimizer:
-        decay = self.config.weight_decay
-        return torch.optim.AdamW(module.parameters(), lr=self.config.lr, weight_decay=decay, fused=True)
+        return torch.optim.Adam(module.parameters(), lr=self.config.lr, fused=True)
 
     @contextlib.contextmanager
     def _rows_kept(self, pinned: list[int]) -> Iterator[None]:

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+_GONE = frozenset({"weight_decay", "saturation", "enough", "region_min", "region_max"})
+"""What older checkpoints say of parts that earned nothing (docs/agent.md)."""
+
 
 @dataclass(frozen=True, slots=True)
 class AgentConfig:
@@ -30,19 +33,16 @@ class AgentConfig:
     gamma: float = 0.99
     """0: the critic is a model of the reward, and there are no target networks."""
     tau: float = 0.005
-    weight_decay: float = 0.0
     buffer_size: int = 100_000
     learning_starts: int = 10
     """Trials in the buffer before anything is learned; until then actions are drawn at random."""
     updates_per_trial: int = 1
     actor_every: int = 1
     """Updates of the critics for one of the actor."""
-    max_update_s: float = 3.0
-    """Learning after one trial ends here at the latest (a slow machine; where it strikes, runs do not repeat exactly)."""
     imitation: float = 0.0
     """Weight of the distance to the best known action in the actor's loss."""
-    saturation: float = 0.0
-    """Weight of the square of what goes into the actor's tanh, beyond 2."""
+    max_update_s: float = 3.0
+    """Learning after one trial ends here at the latest (a slow machine; where it strikes, runs do not repeat exactly)."""
 
     # exploring
     noise: float = 0.1
@@ -56,8 +56,6 @@ class AgentConfig:
     """Actions that are compared by the critics for one trial; 0: the actor's action plus noise is taken as it is."""
     warm_up: int = 0
     """Trials of a load that come from the space's own points and a Sobol sequence, before the critics choose."""
-    enough: float | None = None
-    """A reward at which the warm-up of a load ends early: there is nothing left to find that would be worth a spread."""
     optimism: float = 0.0
     """Standard deviations of the critics that are added to their mean when candidates are compared."""
     caution: float = 0.0
@@ -71,12 +69,10 @@ class AgentConfig:
     """A reward from which on there is next to nothing left to find: exploring pauses for `rest` trials each time."""
     rest: int = 8
     region: float = 0.4
-    """Half the side of the trust region around the best known action at the start, of an interval that is 2 long."""
-    region_min: float = 0.05
-    region_max: float = 0.8
+    """Standard deviation of the steps from the best known action to a candidate, in each number that is moved."""
 
     def exploring(self, factor: float) -> AgentConfig:
-        """The same with noise, trust region, optimism, far candidates and warm-up `2 * factor` times as large, and as
+        """The same with noise, region, optimism, far candidates and warm-up `2 * factor` times as large, and as
         many times the patience.
 
         0.5 changes nothing; 0 leaves what is believed to be best.
@@ -84,7 +80,7 @@ class AgentConfig:
         if factor == 0.5:
             return self
         scale = 2 * factor
-        names = ("noise", "noise_min", "region", "region_min", "region_max", "optimism", "far")
+        names = ("noise", "noise_min", "region", "optimism", "far")
         scaled: dict[str, Any] = {name: getattr(self, name) * scale for name in names}
         scaled["warm_up"], scaled["patience"] = round(self.warm_up * scale), round(self.patience * scale)
         scaled["rest"] = round(self.rest / scale) if scale else self.rest
@@ -102,6 +98,7 @@ class AgentConfig:
             TypeError: a key is missing or unknown.
         """
         known = {field.name: field for field in fields(cls)}
+        data = {key: value for key, value in data.items() if key not in _GONE}
         for key, value in data.items():
             if key in known and type(value) is int and known[key].type == "float":
                 data = {**data, key: float(value)}

@@ -31,10 +31,11 @@ from brokertuner_tui.errors import UsageError
 if TYPE_CHECKING:
     import gymnasium
 
-_MOST_LOADS = 32
-"""The actor imitates the elite of so many loads in one update."""
 _UPDATES_TO_KNOW = 100
 """Of the critics, after experience of earlier runs came or went."""
+
+_MOST_LOADS = 32
+"""The actor imitates the elite of so many loads in one update."""
 
 __all__ = ["DDPG", "Losses", "Proposal"]
 

@@ -1,8 +1,8 @@
 """Which action to try next: candidates around the best known and from the actor, compared by the critics.
 
-The parts, each a few lines: the *elite* (the best known action for this load), a *trust region* around it that grows with
-success and shrinks without (TuRBO, arXiv 1910.01739), *candidates* from elite, actor and the whole space, and an *optimistic
-choice* among those that the critics do not think dangerous (OnlineTune, arXiv 2203.14473).
+The parts, each a few lines: the *elite* (the best known action for this load), a *pace* (`pace.py`: stay with it, or try
+something new), *candidates* around elite and actor and from the whole space, and an *optimistic choice* among those that the
+critics do not think dangerous (OnlineTune, arXiv 2203.14473).
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ _TOO_CLOSE = 0.05
 """An action is avoided with everything that is within this of it in every number."""
 _ASKED_ENOUGH = 2
 """A point of the warm-up that was proposed so often, and never came back as a trial, is given up."""
-_FAILURES_BEFORE_SHRINKING = 3
 _BACK = 0.3
 """Of the candidates near the best known, those whose moved knobs go back to where they usually are."""
 _MOST_REVISITED = 3
@@ -46,7 +45,7 @@ class Proposal:
     source: str
     """`warm-up`, `actor`, `elite`, `near`, `far` or `random`."""
     noise: float
-    """How far exploring goes: the noise's deviation, or half the trust region's side."""
+    """How far exploring goes: the deviation of the noise, or of the steps from the best known action."""
     why: str
     """One sentence."""
 
@@ -88,21 +87,6 @@ def find_elite(actions: Actions, rewards: Floats, predict: Predict | None) -> El
     return Elite(actions[first[best]], float(mean[best]))
 
 
-def region(rewards: Floats, config: AgentConfig) -> float:
-    """Half the side of the trust region after these rewards of one load, oldest first."""
-    side, best, failures = config.region, -np.inf, 0
-    for reward in rewards:
-        if reward > best + 0.01 * abs(best):
-            if np.isfinite(best):
-                side = min(config.region_max, side * 1.5)
-            best, failures = float(reward), 0
-            continue
-        failures += 1
-        if failures == _FAILURES_BEFORE_SHRINKING:
-            side, failures = max(config.region_min, side * 0.7), 0
-    return side
-
-
 class Search:
     """Chooses among candidates. Remembers how far the warm-up of each load is, and what the broker could not live with."""
 
@@ -134,26 +118,24 @@ class Search:
         near = same_load(trials, context)
         actions, rewards = trials.action[near].astype(np.float64), trials.reward[near]
         learned = len(trials.reward) >= self._config.learning_starts
-        enough = self._config.enough is not None and len(rewards) > 0 and rewards.max() >= self._config.enough
         if (earlier := trials.earlier[near] > 0).any():
             known = find_elite(actions, rewards, predict if learned else None)
             if known is not None and (revisit := self._revisit(context, known, actions[~earlier], fixed)) is not None:
                 return revisit
-        warm_up = None if enough else self._warm_up(context, actions, fixed)
-        if warm_up is not None:
-            return warm_up
         elite = find_elite(actions, rewards, predict if learned else None)
         if elite is not None and not explores(actions, rewards, elite.value, self._config):
             held = self._settle(_held(elite, actions, rewards, near, self._config)[None], fixed)
             if not self._is_avoided(held, _key(context)).any():
                 return Proposal(held[0], "elite", 0.0, f"best known, {elite.value:.3f}: new ones have not been better of late")
-        side = region(rewards, self._config)
-        candidates, sources = self._candidates(context, actor, elite, side, rng)
+        satisfied = elite is not None and elite.value >= self._config.satisfied
+        if not satisfied and (warm_up := self._warm_up(context, actions, fixed)) is not None:
+            return warm_up
+        candidates, sources = self._candidates(context, actor, elite, rng)
         candidates = self._settle(candidates, fixed)
         values = predict(candidates)
         mean, deviation = values.mean(axis=0), values.std(axis=0)
         score = mean + self._config.optimism * deviation
-        if elite is not None:
+        if elite is not None and elite.value > self._config.tolerance:  # else there is nothing to lose
             careful = mean - self._config.caution * deviation >= elite.value - self._config.tolerance
             if careful.any():
                 score = np.where(careful, score, -np.inf)
@@ -163,8 +145,8 @@ class Search:
         best = int(np.argmax(score))
         why = f"expected {mean[best]:.3f} ± {deviation[best]:.3f}"
         if elite is not None:
-            why += f", best known {elite.value:.3f}, region ±{side:.2f}"
-        return Proposal(candidates[best], sources[best], side, why)
+            why += f", best known {elite.value:.3f}"
+        return Proposal(candidates[best], sources[best], self._config.region, why)
 
     def best(self, context: Floats, trials: Batch, actor: Actions, predict: Predict, fixed: Mapping[int, float]) -> Proposal:
         """The best that was measured under this load; for a new one, what the critics are surest of."""
@@ -247,9 +229,9 @@ class Search:
         return found
 
     def _candidates(
-        self, context: Floats, actor: Actions, elite: Elite | None, side: float, rng: np.random.Generator
+        self, context: Floats, actor: Actions, elite: Elite | None, rng: np.random.Generator
     ) -> tuple[Actions, list[str]]:
-        count, size = self._config.candidates, self._space.size
+        count, size, side = self._config.candidates, self._space.size, self._config.region
         rows = [actor[None], actor + rng.normal(0, side / 2, (count // 8, size))]
         sources = ["actor"] * (1 + count // 8)
         if elite is not None:
