@@ -18,6 +18,8 @@ DEFAULT = "default"
 """The method that leaves everything as it is: always confirmed, too."""
 OURS = "slo"
 """The method that the claims are about; all others but `default` are its rivals."""
+CONSTANTS = (DEFAULT, "forum")
+"""Methods that try one setting and nothing else."""
 SUITES: Mapping[str, tuple[str, ...]] = {
     "static": ("telemetry", "pipeline", "wan", "fanout", "bulk", "burst", "durable", "qos2"),
     "day": ("day",),

@@ -59,7 +59,7 @@ class Incumbents:
         if not fitting:
             return None
         spread = self.spread()
-        return max(fitting, key=lambda s: s.mean - 2 * spread / math.sqrt(len(s.rewards)))
+        return max(fitting, key=lambda s: s.mean - spread / math.sqrt(len(s.rewards)))
 
     def spread(self) -> float:
         """Standard deviation of one measurement, pooled over the settings that were measured more than once."""

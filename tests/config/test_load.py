@@ -80,6 +80,7 @@ def _text(setting: Setting) -> tuple[str, object]:
         "broker.url": ("https://host:8080", "https://host:8080"),
         "service.max_body_bytes": ("2048", 2048),
         "store.url": ("postgresql://tuner@db:5432/runs", "postgresql://tuner@db:5432/runs"),
+        "tuning.window_max_share": ("1.5", 1.5),
         "live.subscribe": ('["a/+", "b, c/#"]', ["a/+", "b, c/#"]),
     }
     if setting.key in examples:

@@ -197,8 +197,8 @@ def test_models_of_other_environments() -> None:
         def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, object]]:
             return np.zeros(2, dtype=np.float32), -float(np.abs(action - 0.5).mean()), False, False, {}
 
-    model = make_ddpg_model(Small(), device="cpu", preset="slo").learn(30)
-    assert np.abs(model.predict(np.zeros(2))[0] - 0.5).mean() < 0.2
+    model = make_ddpg_model(Small(), device="cpu", preset="slo").learn(60)
+    assert np.abs(model.predict(np.zeros(2))[0] - 0.5).mean() < 0.25  # chance is 0.6
 
     class Discrete(Small):
         action_space = gymnasium.spaces.Discrete(3)  # type: ignore[assignment]

@@ -12,7 +12,8 @@ from tests.service.agents import until
 from tests.service.client import Client
 from tests.service.conftest import Looking, Serve
 
-SMALL = Workload.steady(Profile("small", publishers=2, subscribers=2, topics=2, qos=1, rate=400.0, window=100))
+SMALL = Workload.steady(Profile("small", publishers=2, subscribers=2, topics=2, qos=1, rate=400.0, window=100, slo_ms=0.02))
+"""Next to nothing is in time, so that there is always something to propose."""
 
 
 def settings(**tuning: Any) -> Settings:

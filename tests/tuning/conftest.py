@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +22,8 @@ DEADLINE_S = 60.0
 SMALL = Workload.steady(
     Profile("small", publishers=2, subscribers=2, topics=2, qos=1, payload_bytes=64, rate=400, window=100, slo_ms=50)
 )
+LATE = Workload.steady(replace(SMALL.phases[0].profile, name="late", slo_ms=0.02))
+"""Whatever is in force, next to nothing is in time: there is always something to look for."""
 
 
 class Reader:

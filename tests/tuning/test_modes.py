@@ -33,12 +33,12 @@ from brokertuner_tui.tuning.events import (
     TrialKind,
 )
 from tests.broker.fake_units import FakeUnit
-from tests.tuning.conftest import Bench
+from tests.tuning.conftest import LATE, Bench
 from tests.tuning.test_external import settings_for
 
 
 def test_without_anybody_recommend_changes_nothing_and_takes_its_last_proposal_away(bench: Bench) -> None:
-    session, reader = bench.start(bench.settings(mode="recommend", total_timesteps=3))
+    session, reader = bench.start(bench.settings(mode="recommend", total_timesteps=3), workload=LATE)
     started = reader.wait_for(RunStarted)
     assert started.mode == "recommend"
     ended = reader.wait_for(RunFinished)
@@ -57,7 +57,7 @@ def test_without_anybody_recommend_changes_nothing_and_takes_its_last_proposal_a
 
 
 def test_a_person_applies_a_proposal_or_has_another_made(bench: Bench) -> None:
-    session, reader = bench.start(bench.settings(mode="recommend", total_timesteps=5), keep_open=True)
+    session, reader = bench.start(bench.settings(mode="recommend", total_timesteps=5), workload=LATE, keep_open=True)
     first = reader.wait_for(Proposed)
     paused = reader.wait_for(StateChanged, lambda event: event.state is State.PAUSED)
     assert paused.reason == "a proposal waits"
@@ -86,7 +86,7 @@ def test_a_person_applies_a_proposal_or_has_another_made(bench: Bench) -> None:
 
 def test_read_only_refuses_whatever_would_change_the_broker(bench: Bench) -> None:
     session, reader = bench.start(
-        bench.settings(read_only=True, total_timesteps=100, pin={"persistence": "on"}), keep_open=True
+        bench.settings(read_only=True, total_timesteps=100, pin={"persistence": "on"}), workload=LATE, keep_open=True
     )
     started = reader.wait_for(RunStarted)
     assert started.read_only

@@ -47,9 +47,9 @@ def bench(
     save_dir: SaveDir = None,
     json: Json = False,
 ) -> None:
-    """Compare ways to tune: same broker, load, space, reward and trials for all.
+    """Compare ways to tune, on a real broker.
 
-    Then the best settings are measured in turns. Interrupted at any point, the same --out goes on where it was: what was
+    All get the same load, space, reward and trials. Then the best settings are measured in turns. Interrupted at any point, the same --out goes on where it was: what was
     asked for there need not be typed again, and seeds, loads, methods and brokers may be added.
     """
     from brokertuner_tui.cli.bench_ask import Asked

@@ -22,9 +22,9 @@ def report(
     save_dir: SaveDir = None,
     config: ConfigFile = None,
 ) -> None:
-    """Write a run as a page that opens offline: what was found, how sure that is, and the config to copy.
+    """Write a run as a page that opens offline.
 
-    A file that is there is replaced, whole or not at all.
+    What was found, how sure that is, and the config to copy. A file that is there is replaced, whole or not at all.
     """
     from brokertuner_tui.cli import run_page
 
