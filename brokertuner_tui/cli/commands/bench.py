@@ -49,8 +49,9 @@ def bench(
 ) -> None:
     """Compare ways to tune, on a real broker.
 
-    All get the same load, space, reward and trials. Then the best settings are measured in turns. Interrupted at any point, the same --out goes on where it was: what was
-    asked for there need not be typed again, and seeds, loads, methods and brokers may be added.
+    All get the same load, space, reward and trials; then the best settings are measured in turns. Interrupted at any point, the
+    same --out goes on where it was: what was asked for there need not be typed again, and seeds, loads, methods and brokers may
+    be added.
     """
     from brokertuner_tui.cli.bench_ask import Asked
     from brokertuner_tui.cli.bench_run import run
