@@ -37,6 +37,7 @@ def unit(mosquitto: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     made = FakeUnit(tmp_path / "unit", mosquitto, included="max_queued_messages 500\n")
     made.start()
     yield made
+    made.misbehave("fail restart")  # a tuner that is still there must not bring it back
     made.stop()
 
 
