@@ -118,11 +118,11 @@ class Search:
         near = same_load(trials, context)
         actions, rewards = trials.action[near].astype(np.float64), trials.reward[near]
         learned = len(trials.reward) >= self._config.learning_starts
-        if (earlier := trials.earlier[near] > 0).any():
-            known = find_elite(actions, rewards, predict if learned else None)
-            if known is not None and (revisit := self._revisit(context, known, actions[~earlier], fixed)) is not None:
-                return revisit
         elite = find_elite(actions, rewards, predict if learned else None)
+        if elite is not None and (earlier := trials.earlier[near] > 0).any():
+            revisit = self._revisit(context, elite, actions[~earlier], fixed)
+            if revisit is not None:
+                return revisit
         if elite is not None and not explores(actions, rewards, elite.value, self._config):
             held = self._settle(_held(elite, actions, rewards, near, self._config)[None], fixed)
             if not self._is_avoided(held, _key(context)).any():
