@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as parse_tensors
@@ -224,7 +223,7 @@ def _restore(agent: DDPG, tensors: Mapping[str, Tensor]) -> None:
     def part(prefix: str) -> dict[str, Tensor]:
         return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
-    agent.replay.restore({name: value.numpy().astype(np.float32) for name, value in part("buffer.").items()})
+    agent.replay.restore({name: value.numpy() for name, value in part("buffer.").items()})
     for name, module in agent.nets.modules().items():
         module.load_state_dict(part(f"{name}."))
     for name, optimizer in agent.nets.optimizers().items():

@@ -278,7 +278,7 @@ class DDPG:
         """The best known action for a load that is in the buffer."""
         whole = self.replay.all()
         near = same_load(whole, load)
-        elite = find_elite(whole.action[near].astype(np.float64), whole.reward[near], partial(self.nets.values, load))
+        elite = find_elite(whole.action[near], whole.reward[near], partial(self.nets.values, load))
         assert elite is not None
         return elite.action
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,8 +18,8 @@ class Batch:
 
     observation: Floats
     """(B, observation)"""
-    action: Floats
-    """(B, action): what was executed."""
+    action: NDArray[np.float64]
+    """(B, action): what was executed. Exact: of a large knob, two actions that are one in float32 are two values."""
     reward: Floats
     """(B,)"""
     next_observation: Floats
@@ -44,7 +46,7 @@ class Replay:
             "weight": (members,),
             "earlier": (),
         }
-        self._rows = {name: np.zeros((0, *width), dtype=np.float32) for name, width in widths.items()}
+        self._rows: dict[str, NDArray[Any]] = {name: np.zeros((0, *width), _type(name)) for name, width in widths.items()}
         self._added = 0
 
     def __len__(self) -> int:
@@ -85,12 +87,12 @@ class Replay:
         drawn = rng.integers(len(self), size=size)
         return Batch(**{name: rows[drawn] for name, rows in self._rows.items()})
 
-    def arrays(self) -> dict[str, Floats]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         """To be saved."""
         whole = self.all()
         return {name: np.ascontiguousarray(getattr(whole, name)) for name in Batch.__slots__}
 
-    def restore(self, arrays: dict[str, Floats]) -> None:
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """From what `arrays` gave.
 
         Raises:
@@ -98,15 +100,19 @@ class Replay:
         """
         size = len(arrays["reward"])
         # Buffers of before there was anything from earlier runs lack this one.
-        arrays = {"earlier": np.zeros(size, dtype=np.float32)} | arrays
+        arrays = {"earlier": np.zeros(size, dtype=np.float32), **arrays}
         for name, rows in self._rows.items():
             if arrays[name].shape != (size, *rows.shape[1:]) or size > self._capacity:
                 raise ValueError(f"{name} has shape {arrays[name].shape}")
-        self._rows = {name: arrays[name].astype(np.float32, copy=True) for name in self._rows}
+        self._rows = {name: arrays[name].astype(_type(name), copy=True) for name in self._rows}
         self._added = size
 
 
-def _grown(rows: Floats, size: int) -> Floats:
-    grown = np.zeros((size, *rows.shape[1:]), dtype=np.float32)
+def _type(name: str) -> type[np.floating[Any]]:
+    return np.float64 if name == "action" else np.float32
+
+
+def _grown(rows: NDArray[Any], size: int) -> NDArray[Any]:
+    grown = np.zeros((size, *rows.shape[1:]), dtype=rows.dtype)
     grown[: len(rows)] = rows
     return grown

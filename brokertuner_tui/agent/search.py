@@ -116,7 +116,7 @@ class Search:
             fixed: action numbers that are pinned; every candidate has them.
         """
         near = same_load(trials, context)
-        actions, rewards = trials.action[near].astype(np.float64), trials.reward[near]
+        actions, rewards = trials.action[near], trials.reward[near]
         learned = len(trials.reward) >= self._config.learning_starts
         elite = find_elite(actions, rewards, predict if learned else None)
         if elite is not None and (earlier := trials.earlier[near] > 0).any():
@@ -151,7 +151,7 @@ class Search:
     def best(self, context: Floats, trials: Batch, actor: Actions, predict: Predict, fixed: Mapping[int, float]) -> Proposal:
         """The best that was measured under this load; for a new one, what the critics are surest of."""
         near = same_load(trials, context)
-        elite = find_elite(self._settle(trials.action[near].astype(np.float64), fixed), trials.reward[near], predict)
+        elite = find_elite(self._settle(trials.action[near], fixed), trials.reward[near], predict)
         if elite is not None:
             return Proposal(elite.action, "elite", 0.0, f"best known, {elite.value:.3f}")
         designed = [action for action, _ in self._space.designed(context)]

@@ -64,6 +64,21 @@ def decode_knob(name: str, action: float) -> Value:
     return min(knob.high, max(knob.low, value))
 
 
+def rounded(name: str, value: Value) -> Value:
+    """`value` with two significant digits, upwards: 4,771,129 says no more than 4,800,000, and that can be read.
+
+    Upwards, since a limit must not fall below what was meant. Switches and special values are left as they are.
+
+    Raises:
+        UsageError: there is no such knob.
+    """
+    knob = get_knob(name)
+    if isinstance(value, bool) or value in knob.special:
+        return value
+    unit = int(10 ** max(0, len(str(value)) - 2))
+    return min(knob.high, math.ceil(value / unit) * unit)
+
+
 def encode(values: KnobValues) -> Action:
     """Shape (11,) float64.
 

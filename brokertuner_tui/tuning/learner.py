@@ -295,8 +295,11 @@ class Learner:
         fixed = {NAMES.index(name): codec.encode_knob(name, value) for name, value in pinned.items()}
         self._know(profile, observation)
         proposal = self.agent.propose(observation, fixed=fixed)
-        # The pins as values: an action in float32 may stand for a neighbour of a large one.
-        wish = codec.decode(proposal.action) | pinned
+        wish = codec.decode(proposal.action)
+        if proposal.source != "elite":  # that was measured as it is
+            wish = {name: value if value == self.default[name] else codec.rounded(name, value) for name, value in wish.items()}
+        # The pins as values: an action may stand for a neighbour of a large one.
+        wish |= pinned
         if self._caution is not None:
             best = self.best(profile)
             wish = self._caution.near(wish, best.knobs if best is not None else self.default) | pinned

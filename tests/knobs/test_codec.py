@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from brokertuner_tui.errors import UsageError
 from brokertuner_tui.knobs.catalogue import BY_NAME, NAMES, Value, defaults
-from brokertuner_tui.knobs.codec import decode, decode_knob, encode, encode_knob
+from brokertuner_tui.knobs.codec import decode, decode_knob, encode, encode_knob, rounded
 from brokertuner_tui.knobs.validation import check_all
 from tests.knobs.values import all_legal, extremes
 
@@ -58,6 +58,30 @@ def test_what_was_decoded_stays_decoded(action: list[float]) -> None:
     """Also after a stay in a float32 network: the value that was applied is the value that is learnt from."""
     values = decode(np.array(action, dtype=np.float32))
     assert decode(encode(values)) == values
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("max_inflight_messages", 0, 0),
+        ("max_inflight_messages", 20, 20),
+        ("max_inflight_messages", 101, 110),
+        ("max_inflight_messages", 65_533, 65_535),
+        ("max_queued_messages", 4_771_129, 4_800_000),
+        ("max_queued_bytes", 2_047_211_985, 2_100_000_000),
+        ("set_tcp_nodelay", True, True),
+    ],
+)
+def test_a_round_value_is_no_smaller(name: str, value: Value, wanted: Value) -> None:
+    assert rounded(name, value) == wanted
+    assert type(rounded(name, value)) is type(value)
+
+
+@given(all_legal)
+def test_round_values_are_legal_and_stay(values: dict[str, Value]) -> None:
+    once = check_all({name: rounded(name, value) for name, value in values.items()})
+    assert all(once[name] >= value for name, value in values.items())
+    assert {name: rounded(name, value) for name, value in once.items()} == once
 
 
 def test_actions_that_are_none() -> None:
