@@ -92,6 +92,8 @@ class Search:
 
     def __init__(self, config: AgentConfig, space: Space, seed: int) -> None:
         self._config, self._space, self._seed = config, space, seed
+        self._loads: dict[str, Floats] = {}
+        """By name, each as it looked first."""
         self._warmed: dict[str, int] = {}
         """Points of the warm-up that are done with, by load."""
         self._asked: dict[str, int] = {}
@@ -123,11 +125,12 @@ class Search:
             revisit = self._revisit(context, elite, actions[~earlier], fixed)
             if revisit is not None:
                 return revisit
+        satisfied = elite is not None and elite.value >= self._config.satisfied
         if elite is not None and not explores(actions, rewards, elite.value, self._config):
             held = self._settle(_held(elite, actions, rewards, near, self._config)[None], fixed)
-            if not self._is_avoided(held, _key(context)).any():
-                return Proposal(held[0], "elite", 0.0, f"best known, {elite.value:.3f}: new ones have not been better of late")
-        satisfied = elite is not None and elite.value >= self._config.satisfied
+            if not self._is_avoided(held, self._load(context)).any():
+                why = "next to nothing is left to find" if satisfied else "new ones have not been better of late"
+                return Proposal(held[0], "elite", 0.0, f"best known, {elite.value:.3f}: {why}")
         if not satisfied and (warm_up := self._warm_up(context, actions, fixed)) is not None:
             return warm_up
         candidates, sources = self._candidates(context, actor, elite, rng)
@@ -139,7 +142,7 @@ class Search:
             careful = mean - self._config.caution * deviation >= elite.value - self._config.tolerance
             if careful.any():
                 score = np.where(careful, score, -np.inf)
-        avoided = self._is_avoided(candidates, _key(context))
+        avoided = self._is_avoided(candidates, self._load(context))
         if not avoided.all():
             score = np.where(avoided, -np.inf, score)
         best = int(np.argmax(score))
@@ -163,13 +166,13 @@ class Search:
 
     def answered(self, context: Floats) -> None:
         """A trial under this load was remembered or avoided: the warm-up goes on."""
-        load = _key(context)
+        load = self._load(context)
         if self._asked.pop(load, 0):
             self._warmed[load] = self._warmed.get(load, 0) + 1
 
     def avoid(self, context: Floats, action: Actions) -> None:
         """Leaves `action` and its neighbours out from now on under this load."""
-        self._avoided.append((_key(context), [float(number) for number in action]))
+        self._avoided.append((self._load(context), [float(number) for number in action]))
 
     def state(self) -> dict[str, Any]:
         """For JSON."""
@@ -185,10 +188,23 @@ class Search:
         self._warmed, self._asked = dict(state["warmed"]), dict(state["asked"])
         self._avoided = [(load, list(action)) for load, action in state["avoided"]]
         self._revisited = [(load, list(action)) for load, action in state.get("revisited", [])]
+        named = (self._warmed, self._asked, dict(self._avoided), dict(self._revisited))
+        self._loads = {name: np.array(name.split(), dtype=np.float32) for known in named for name in known}
+
+    def _load(self, context: Floats) -> str:
+        """A name for the load that `context` describes, the same for all that are alike: live traffic never looks the same
+        twice. It tells the context, so that it can be kept as a key of JSON."""
+        name = " ".join(f"{number:.3f}" for number in context)
+        if name not in self._loads:
+            for known, seen in self._loads.items():
+                if alike(seen[None], context)[0]:
+                    return known
+            self._loads[name] = np.array(name.split(), dtype=np.float32)
+        return name
 
     def _revisit(self, context: Floats, elite: Elite, measured: Actions, fixed: Mapping[int, float]) -> Proposal | None:
         """The best known action, where only earlier runs have measured it: the shortest way to a good one."""
-        wanted, load = self._settle(elite.action[None], fixed)[0], _key(context)
+        wanted, load = self._settle(elite.action[None], fixed)[0], self._load(context)
         asked = [action for known, action in self._revisited if known == load]
         if len(asked) >= _MOST_REVISITED or not self._is_new(wanted[None], load, np.array([*measured, *asked])):
             return None
@@ -198,7 +214,7 @@ class Search:
 
     def _warm_up(self, context: Floats, tried: Actions, fixed: Mapping[int, float]) -> Proposal | None:
         """The space's own points that were not tried yet, then a Sobol sequence; None when the warm-up is over."""
-        load = _key(context)
+        load = self._load(context)
         designed = self._space.designed(context)
         if self._asked.get(load, 0) >= _ASKED_ENOUGH:
             self.answered(context)
@@ -279,11 +295,6 @@ def _held(elite: Elite, actions: Actions, rewards: Floats, near: NDArray[np.bool
         if rewards[again].mean() > elite.value - config.progress:
             return np.asarray(actions[-1])
     return elite.action
-
-
-def _key(context: Floats) -> str:
-    """The load, for a dict that is kept as JSON."""
-    return " ".join(f"{number:.3f}" for number in context)
 
 
 def _reflect(actions: Actions) -> Actions:

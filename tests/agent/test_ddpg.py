@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -157,6 +158,20 @@ def test_a_trial_that_failed_is_not_tried_again() -> None:
         assert np.abs(following - failed).max() > 0.01
         agent.remember(ZERO, following, float(following[0]), ZERO)
         agent.update()
+
+
+def test_what_failed_is_not_tried_again_when_the_load_looks_a_little_different() -> None:
+    """Live traffic never looks the same twice; also after a checkpoint."""
+    agent = DDPG(4, ACTIONS, replace(SLO_QUICK, warm_up=0), seed=0)
+    failed = agent.propose(ZERO).action
+    agent.avoid(ZERO, failed)
+    kept = DDPG(4, ACTIONS, replace(SLO_QUICK, warm_up=0), seed=0)
+    kept.set_state(json.loads(json.dumps(agent.state())))
+    for one in (agent, kept):
+        one._rng = np.random.default_rng(0)
+        assert np.abs(one.propose(ZERO + 0.01).action - failed).max() > 0.01
+        one._rng = np.random.default_rng(0)
+        assert np.abs(one.propose(ZERO + 0.5).action - failed).max() < 0.01
 
 
 def test_a_warm_up_point_without_an_answer_is_asked_for_once_more_only() -> None:
