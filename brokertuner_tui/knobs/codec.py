@@ -65,9 +65,10 @@ def decode_knob(name: str, action: float) -> Value:
 
 
 def rounded(name: str, value: Value) -> Value:
-    """`value` with two significant digits, upwards: 4,771,129 says no more than 4,800,000, and that can be read.
+    """`value` with two significant digits: 4,771,129 says no more than 4,800,000, and that can be read.
 
-    Upwards, since a limit must not fall below what was meant. Switches and special values are left as they are.
+    Upwards, since a limit must not fall below what was meant; downwards near the end of the range, since 65,535 messages in
+    flight mean no limit, which is something else. Switches and special values are left as they are.
 
     Raises:
         UsageError: there is no such knob.
@@ -76,7 +77,8 @@ def rounded(name: str, value: Value) -> Value:
     if isinstance(value, bool) or value in knob.special:
         return value
     unit = int(10 ** max(0, len(str(value)) - 2))
-    return min(knob.high, math.ceil(value / unit) * unit)
+    up = -(-value // unit) * unit
+    return up if up < knob.high else value // unit * unit
 
 
 def encode(values: KnobValues) -> Action:
