@@ -15,11 +15,7 @@ import psutil
 
 from tests.cli.program import command, environment
 
-CONFIG = """
-[tuning]
-step_interval_sec = 0.2
-settle_sec = 0.05
-confirm_windows = 2
+SMALL_LOAD = """
 [load]
 workload = "small"
 [workload.small]
@@ -30,6 +26,12 @@ qos = 1
 rate = 400
 slo_ms = 100
 """
+CONFIG = f"""
+[tuning]
+step_interval_sec = 0.2
+settle_sec = 0.05
+confirm_windows = 2
+{SMALL_LOAD}"""
 """A small load, and trials that are quickly over."""
 
 Wrap = Callable[[Sequence[str]], list[str]]

@@ -16,23 +16,14 @@ import pytest
 from brokertuner_tui.knobs.catalogue import NAMES
 from brokertuner_tui.store.store import Store
 from tests.cli.program import command, environment, error_of, lines_of, run
-from tests.cli.running import is_broker, is_generator, running
+from tests.cli.running import SMALL_LOAD, is_broker, is_generator, running
 
-CONFIG = """
+CONFIG = f"""
 [tuning]
 step_interval_sec = 0.3
 settle_sec = 0.05
 confirm_windows = 2
-[load]
-workload = "small"
-[workload.small]
-publishers = 2
-subscribers = 2
-topics = 2
-qos = 1
-rate = 400
-slo_ms = 100
-"""
+{SMALL_LOAD}"""
 
 
 @pytest.fixture

@@ -17,23 +17,15 @@ import psutil
 import pytest
 
 from tests.cli.program import command, environment
+from tests.cli.running import SMALL_LOAD
 
 DEADLINE_S = 90.0
-CONFIG = """
+CONFIG = f"""
 [tuning]
 step_interval_sec = 0.2
 settle_sec = 0.02
 confirm_windows = 2
-[load]
-workload = "small"
-[workload.small]
-publishers = 2
-subscribers = 2
-topics = 2
-qos = 1
-rate = 400
-slo_ms = 100
-"""
+{SMALL_LOAD}"""
 
 Line = dict[str, Any]
 
