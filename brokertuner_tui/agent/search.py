@@ -274,8 +274,11 @@ class Search:
             designed = [action for action, _ in self._space.designed(context)]
             rows += [action[None] for action in designed]
             sources += ["far"] * len(designed)
-        candidates = np.concatenate(rows)
-        return np.maximum(candidates, self._space.floor(context)), sources
+        candidates = np.maximum(np.concatenate(rows), self._space.floor(context))
+        still = elite.action if elite is not None else self._space.usual(context)
+        if still is not None:  # what cannot matter is not moved
+            candidates = np.where(self._space.inert(context), still, candidates)
+        return candidates, sources
 
     def _settle(self, actions: Actions, fixed: Mapping[int, float]) -> Actions:
         settled = self._space.snap(np.clip(actions, -1.0, 1.0))

@@ -36,6 +36,9 @@ class Space(Protocol):
     def floor(self, context: Context) -> Actions:
         """(n,): the least value of each number that is worth a trial."""
 
+    def inert(self, context: Context) -> NDArray[np.bool_]:
+        """(n,): the numbers that cannot matter."""
+
     def designed(self, context: Context) -> list[tuple[Actions, str]]:
         """Settings to try first, best guess first, and why."""
 
@@ -61,6 +64,10 @@ class BoxSpace:
         """-1."""
         return np.full(self.size, -1.0)
 
+    def inert(self, context: Context) -> NDArray[np.bool_]:
+        """None."""
+        return np.zeros(self.size, dtype=bool)
+
     def designed(self, context: Context) -> list[tuple[Actions, str]]:
         """None."""
         return []
@@ -74,6 +81,8 @@ _SWITCH = np.array([knob.scale == "switch" for knob in CATALOGUE])
 _SPECIAL = np.array([bool(knob.special) for knob in CATALOGUE])
 _PERSISTENCE = NAMES.index("persistence")
 _AUTOSAVE = NAMES.index("autosave_interval")
+_IN_FLIGHT = [NAMES.index("max_inflight_messages"), NAMES.index("max_inflight_bytes")]
+_QUEUE_QOS_0 = NAMES.index("queue_qos0_messages")
 _AUTOSAVE_DEFAULT = encode_knob("autosave_interval", defaults()["autosave_interval"])
 
 
@@ -86,6 +95,8 @@ class MosquittoSpace:
     messages that are in flight by Little's law (arrivals times round trip), they wait; a queue of less than a hundred messages
     drops any burst. Limits of the whole broker's memory only refuse clients. The broker's own default is below a floor where it
     would strangle the load: it is measured all the same, as the reference.
+
+    *Inert*: QoS 0 has nothing in flight, and queue_qos0_messages is about QoS 0 for sessions that outlive their connection.
     """
 
     size = len(CATALOGUE)
@@ -123,6 +134,15 @@ class MosquittoSpace:
         for name, value in wanted.items():
             least[NAMES.index(name)] = _encode_limit(name, value)
         return least
+
+    def inert(self, context: Context) -> NDArray[np.bool_]:
+        """See above."""
+        load, found = _Load(context), np.zeros(self.size, dtype=bool)
+        if load.qos_0:
+            found[_IN_FLIGHT] = True
+        if not load.any_qos_0 or not load.any_persistent:
+            found[_QUEUE_QOS_0] = True
+        return found
 
     def designed(self, context: Context) -> list[tuple[Actions, str]]:
         """Room for what is in flight, with and without set_tcp_nodelay, and the other kind of queue.
@@ -162,7 +182,7 @@ class MosquittoSpace:
         spread = np.where(points < 0.5, np.maximum(self._default(context), low), changed)
         spread = np.where(_SWITCH, 2 * points - 1, spread)
         spread[:, _PERSISTENCE] -= 0.5
-        return self.snap(spread)
+        return self.snap(np.where(self.inert(context), self._default(context), spread))
 
     def _default(self, context: Context) -> Actions:
         since_2_1 = context[CONTEXT_NAMES.index("since_2_1")] > 0.5
@@ -175,8 +195,9 @@ class _Load:
     def __init__(self, context: Context) -> None:
         number = dict(zip(CONTEXT_NAMES, (float(x) for x in context), strict=True))
         self.open_loop = number["open_loop"] > 0.5
-        self.qos_0 = number["qos_1_or_2"] == 0
+        self.qos_0, self.any_qos_0 = number["qos_1_or_2"] == 0, number["qos_1_or_2"] < 1
         self.qos_2 = number["qos_2"] > 0.5
+        self.any_persistent = number["persistent"] > 0 or number["offline_subscribers"] > 0
         self.payload = max(1.0, from_log_unit("payload", number["payload"]))
         self.window = from_log_unit("window", number["window"])
         needed = from_log_unit("in_flight_needed", number["in_flight_needed"]) * from_log_unit("burst", number["burst"])

@@ -58,7 +58,11 @@ Exploration = Annotated[
 ]
 WarmStart = Annotated[
     bool | None,
-    typer.Option("--warm-start/--no-warm-start", help="Begin with what earlier runs know of the same load (as ever), or not."),
+    typer.Option(
+        "--warm-start/--no-warm-start",
+        help="Begin with what earlier runs know of the same load (as ever), or not.",
+        show_default=False,
+    ),
 ]
 Safety = Annotated[
     float | None, typer.Option("--safety", metavar="0..1", help="No knob goes further than 1 - SAFETY of its range at once.")

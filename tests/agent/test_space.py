@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from brokertuner_tui.agent.ddpg import DDPG
+from brokertuner_tui.agent.presets import SLO
 from brokertuner_tui.agent.space import MosquittoSpace, make_space
-from brokertuner_tui.env.slo import context
+from brokertuner_tui.env.slo import CONTEXT_NAMES, context
 from brokertuner_tui.knobs.catalogue import NAMES, Version, defaults
 from brokertuner_tui.knobs.codec import decode, encode
 from brokertuner_tui.workload.profile import Profile
@@ -91,6 +93,36 @@ def test_a_far_network_gets_room_for_what_is_in_flight() -> None:
 def test_both_settings_of_nodelay_are_tried_early() -> None:
     designed = SPACE.designed(seen(Profile("any", rate=100), (2, 1, 2)))
     assert {decode(action)["set_tcp_nodelay"] for action, _ in designed[:2]} == {True, False}
+
+
+@pytest.mark.parametrize(
+    ("qos", "clean_session", "wanted"),
+    [
+        (0, True, {"max_inflight_messages", "max_inflight_bytes", "queue_qos0_messages"}),
+        (0, False, {"max_inflight_messages", "max_inflight_bytes"}),
+        (1, True, {"queue_qos0_messages"}),
+        (2, False, {"queue_qos0_messages"}),
+    ],
+)
+def test_what_cannot_matter_under_a_load(qos: int, clean_session: bool, wanted: set[str]) -> None:
+    numbers = seen(Profile("any", qos=qos, clean_session=clean_session), (2, 1, 2))
+    assert {name for name, is_inert in zip(NAMES, SPACE.inert(numbers), strict=True) if is_inert} == wanted
+    for action in SPACE.spread(np.random.default_rng(0).random((50, 11)), numbers):
+        knobs = decode(action)
+        assert {name: knobs[name] for name in wanted} == {name: defaults((2, 1, 2))[name] for name in wanted}
+
+
+def test_what_cannot_matter_is_not_moved() -> None:
+    """Nor put back, where the operator's own value is another than the broker's default."""
+    agent = DDPG(len(CONTEXT_NAMES), 11, SLO, seed=0)
+    load = seen(Profile("any", qos=1, rate=100), (2, 1, 2))
+    own = defaults((2, 1, 2)) | {"queue_qos0_messages": True}
+    for trial in range(12):
+        action = encode(own) if trial == 0 else agent.propose(load).action
+        if agent.propose(load).source != "warm-up":
+            assert decode(action)["queue_qos0_messages"] is True, trial
+        agent.remember(load, action, 0.5 if trial == 0 else 0.4, load)
+        agent.update()
 
 
 @pytest.mark.parametrize(("name", "size"), [("mosquitto", 10), ("moon", 11)])
