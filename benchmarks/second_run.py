@@ -3,8 +3,8 @@
     python -m benchmarks.second_run --mosquitto PATH [--workloads telemetry,pipeline,wan,fanout] [--trials 40] [--seconds 1]
 
 Both runs are the product's own session, with one store. The best known is the better of what both runs confirmed (the default,
-where nothing was better). Printed are, for both, the trials until one reached 95 % of it, the default's included, and how many windows were cut
-short and lengthened.
+where nothing was better). Printed are, for both, the trials until one reached 95 % of it, the default's included, and how many
+windows were cut short and lengthened.
 Target: 3 or less in the second run.
 """
 
