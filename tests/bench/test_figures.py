@@ -15,7 +15,8 @@ from brokertuner_tui.bench.keep import Results
 from brokertuner_tui.bench.plan import Plan
 from brokertuner_tui.bench.results import Cell, Confirmation, Confirmed, PhaseTotal, Trial, Unit, from_json, to_json
 from brokertuner_tui.bench.targets import Target, targets
-from tests.bench.fake import CHANGING, STEADY, plan
+from brokertuner_tui.workload.profile import Workload
+from tests.bench.fake import CHANGING, OPEN, STEADY, plan
 
 ASKED = plan(STEADY, methods=("default", "rival", "slo"), seeds=2, versions={"2.1.2": ""})
 CELLS = (Cell("open", "2.1.2", 1), Cell("open", "2.1.2", 2))
@@ -116,6 +117,18 @@ def test_a_target_is_met_or_not(name: str, good: dict[str, Any], bad: dict[str, 
     short = _target(ASKED, _results(**usual | bad), name)
     assert not short.met
     assert short.short
+
+
+def test_a_factor_over_the_default_stands_beside_what_there_was_to_be_had() -> None:
+    pipeline = Workload.steady(replace(OPEN, name="pipeline"))
+    asked = plan(pipeline, methods=("default", "rival", "slo"), seeds=1, versions={"2.1.2": ""})
+    cell, results = Cell("pipeline", "2.1.2", 1), Results()
+    for method, per_s in (("default", 500), ("rival", 800), ("slo", 750)):
+        results.add(_unit(cell, method, [per_s, per_s]))
+    records = tuple(_confirmed(cell, method, n, n) for method, n in (("default", 500), ("rival", 800), ("slo", 750)))
+    results.add(Confirmation(cell, ("default", "rival", "slo"), records))
+    target = _target(asked, results, "pipeline: deliveries")
+    assert (target.met, target.found) == (False, "1.5 at least (pipeline 2.1.2 seed 1; the most of any method: 1.6)")
 
 
 def _day(rate: int) -> tuple[Plan, Results]:
