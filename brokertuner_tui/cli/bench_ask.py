@@ -63,7 +63,7 @@ class Asked:
             windows=_first(self.windows, kept.windows if kept else None, 6),
             step_interval_s=_first(self.step_interval_s, kept.step_interval_s if kept else None, 1.0),
             surrogate=surrogate,
-            machine="" if surrogate else machine_told(),
+            machine=kept.machine if kept is not None else "" if surrogate else machine_told(),
         )
 
     def _workloads(self, kept: Plan | None) -> dict[str, Workload]:

@@ -10,7 +10,7 @@ from brokertuner_tui.bench.beds import check_can_run
 from brokertuner_tui.bench.document import document
 from brokertuner_tui.bench.keep import RESULTS, Folder, read_plan, read_results
 from brokertuner_tui.bench.methods import registry
-from brokertuner_tui.bench.plan import Plan
+from brokertuner_tui.bench.plan import Plan, machine_told
 from brokertuner_tui.bench.run import Bench, jobs_left
 from brokertuner_tui.cli import logs, output, settings
 from brokertuner_tui.cli.bench_ask import Asked
@@ -32,6 +32,8 @@ def run(asked: Asked, *, out: Path | None, html: Path | None, save_dir: Path | N
     kept = read_plan(out) if out is not None else None
     plan = asked.plan(kept)
     if out is None or kept is None or jobs_left(_grown(kept, plan, out), read_results(out / RESULTS)[0]):
+        if plan.machine and plan.machine != machine_told():
+            raise UsageError(f"--out {out}: holds what {plan.machine} did; here is {machine_told()}; choose another folder")
         registry.check(plan.methods)
         check_can_run(plan)
     logs.start()

@@ -98,6 +98,20 @@ def test_interrupted_and_killed_it_goes_on_and_nothing_counts_twice(mosquitto_2_
     assert "--trials is 4 there, not 9" in error_of(run(tmp_path, "bench", "--out", "kept", "--trials", "9"))
 
 
+def test_what_another_machine_has_measured_is_shown_but_not_added_to(alone: Path) -> None:
+    assert _said("--surrogate", "--workload", "wan", "--methods", "default", "--trials", "2", "--out", "kept")[0] == 0
+    plan = json.loads((alone / "kept" / "plan.json").read_text()) | {"surrogate": False, "machine": "64 cores of another"}
+    (alone / "kept" / "plan.json").write_text(json.dumps(plan))
+    code, shown, _ = _said("--out", "kept")
+    assert code == 0
+    assert "wan" in shown
+    before = (alone / "kept" / "results.jsonl").read_bytes()
+    code, _, said = _said("--out", "kept", "--seeds", "2")
+    assert code == 2
+    assert "holds what 64 cores of another did; here is " in said
+    assert (alone / "kept" / "results.jsonl").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
