@@ -81,6 +81,11 @@ def rounded(name: str, value: Value) -> Value:
     return up if up < knob.high else value // unit * unit
 
 
+def rounded_changes(values: KnobValues, default: KnobValues) -> dict[str, Value]:
+    """`values`, those that are not `default`'s own `rounded`."""
+    return {name: value if value == default[name] else rounded(name, value) for name, value in values.items()}
+
+
 def encode(values: KnobValues) -> Action:
     """Shape (11,) float64.
 

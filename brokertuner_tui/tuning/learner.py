@@ -297,7 +297,7 @@ class Learner:
         proposal = self.agent.propose(observation, fixed=fixed)
         wish = codec.decode(proposal.action)
         if proposal.source != "elite":  # that was measured as it is
-            wish = {name: value if value == self.default[name] else codec.rounded(name, value) for name, value in wish.items()}
+            wish = codec.rounded_changes(wish, self.default)
         # The pins as values: an action may stand for a neighbour of a large one.
         wish |= pinned
         if self._caution is not None:

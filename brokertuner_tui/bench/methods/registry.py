@@ -80,7 +80,7 @@ def warm_up(profile: Profile, version: Version, defaults: KnobValues, seed: int)
     from brokertuner_tui.agent.search import sobol
     from brokertuner_tui.agent.space import MosquittoSpace
     from brokertuner_tui.env.slo import context
-    from brokertuner_tui.knobs.codec import decode
+    from brokertuner_tui.knobs.codec import decode, rounded_changes
     from brokertuner_tui.tuning.guard.traps import evade
 
     space, load = MosquittoSpace(), np.array(context(profile, version), dtype=np.float32)
@@ -90,7 +90,7 @@ def warm_up(profile: Profile, version: Version, defaults: KnobValues, seed: int)
     while len(settings) < SLO.warm_up - 1:  # the default is one of them
         spread = space.spread(sobol(space.size, seed, index)[None], load)[0]
         action = designed[index] if index < len(designed) else spread
-        setting = evade(decode(space.snap(action[None])[0]), profile, version, {})
+        setting = evade(rounded_changes(decode(space.snap(action[None])[0]), defaults), profile, version, {})
         if setting != dict(defaults) and setting not in settings:
             settings.append(setting)
         index += 1
