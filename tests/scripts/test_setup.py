@@ -247,7 +247,7 @@ def test_the_operators_settings_do_not_reach_the_tests(checkout: Checkout) -> No
     write_program(checkout.tools / "ruff", "#!/bin/sh\n")
     write_program(checkout.tools / "mypy", '#!/bin/sh\necho "${BROKERTUNER_SEED-unset} ${MOSQUITTO_PID-unset}"\n')
     done = checkout.run("test", BROKERTUNER_SEED="3", MOSQUITTO_PID="5", BROKERTUNER_TEST_MOSQUITTO="/m")
-    assert done.stdout == "pytest --numprocesses 4 --dist worksteal with /m\nunset unset\n"
+    assert done.stdout == "pytest --numprocesses 3 --dist worksteal with /m\nunset unset\n"
 
 
 @pytest.mark.parametrize("broken", ["ruff", "mypy"])
@@ -256,7 +256,7 @@ def test_a_failed_check_fails_in_the_end_and_is_named(checkout: Checkout, broken
         write_program(checkout.tools / name, f"#!/bin/sh\nexit {int(name == broken)}\n")
     done = checkout.run("test", BROKERTUNER_TEST_MOSQUITTO="/m")
     assert done.returncode == 1
-    assert "pytest --numprocesses 4 --dist worksteal with /m" in done.stdout, "the tests run all the same"
+    assert "pytest --numprocesses 3 --dist worksteal with /m" in done.stdout, "the tests run all the same"
     assert f"[{broken}" in done.stderr.splitlines()[-1]
 
 
