@@ -16,9 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from brokertuner_tui.cli.measuring import facts
 from brokertuner_tui.config.settings import BrokerSettings, Settings, TuningSettings
 from brokertuner_tui.config.workloads import resolve, shipped_tables
-from brokertuner_tui.env.deciding import CLEARLY_WORSE
+from brokertuner_tui.store.store import Store
 from brokertuner_tui.tuning.events import Confirmed, Notice, RunFinished, TrialFinished
 from brokertuner_tui.tuning.session import TuningSession
 from brokertuner_tui.workload.profile import Workload
@@ -35,10 +36,8 @@ class Run:
     on_time_per_s: list[float]
     """Of each trial; 0 where it was not `ok`."""
     confirmed_per_s: float
-    cut: int
-    """Windows that were ended early, since the setting was clearly worse than the best."""
-    lengthened: int
-    """Windows that went on, since it was too close to tell."""
+    windows: str
+    """How long they were, and how many were cut short or lengthened."""
     said: str
 
     def trials_to(self, target: float) -> int | None:
@@ -52,16 +51,13 @@ def tune(settings: Settings, workload: Workload, folder: Path) -> Run:
     events = session.events.subscribe()
     session.start()
     rates: list[float] = []
-    confirmed, cut, lengthened, said = 0.0, 0, 0, ""
+    confirmed, said = 0.0, ""
     while not isinstance(event := events.get(_PATIENCE_S), RunFinished):
         if event is None:
             raise SystemExit(f"nothing was heard of the run for {_PATIENCE_S:g} s")
         if isinstance(event, TrialFinished):
             window = event.outcome.window
             rates.append(window.on_time_per_s if window is not None and event.reward is not None else 0.0)
-            timings = event.outcome.timings
-            cut += event.outcome.reason.startswith(CLEARLY_WORSE)
-            lengthened += timings.measure_s > 1.1 * timings.planned_s > 0
         elif isinstance(event, Confirmed):
             confirmed = max(event.default.on_time_per_s, event.best.on_time_per_s)
         elif isinstance(event, Notice) and event.message.startswith("knows"):
@@ -69,7 +65,9 @@ def tune(settings: Settings, workload: Workload, folder: Path) -> Run:
     session.join(_PATIENCE_S)
     if session.error is not None:
         raise SystemExit(str(session.error))
-    return Run(rates, confirmed, cut, lengthened, said)
+    with Store.open(folder / "store.db", read_only=True) as store:
+        windows = facts(store.trials(store.run("last").id)).get("windows", "none")
+    return Run(rates, confirmed, windows, said)
 
 
 def compare(mosquitto: Path | None, name: str, trials: Sequence[int], seconds: float, seed: int) -> str:
@@ -89,11 +87,10 @@ def compare(mosquitto: Path | None, name: str, trials: Sequence[int], seconds: f
             runs.append(tune(settings, Workload.steady(profile), Path(folder)))
     best = max(run.confirmed_per_s for run in runs) or max(max(run.on_time_per_s) for run in runs)
     reached = [str(run.trials_to(_ENOUGH * best) or "never") for run in runs]
-    windows = ", ".join(f"{run.cut} and {run.lengthened} of {len(run.on_time_per_s)}" for run in runs)
     while_tuning = [sum(run.on_time_per_s) / len(run.on_time_per_s) / best for run in runs]
     return (
         f"{name:<12} best known {best:>10,.0f}/s; trials to 95 %: first run {reached[0]:>5}, second {reached[1]:>5}; "
-        f"while tuning {while_tuning[0]:.2f}, {while_tuning[1]:.2f}; windows cut short and lengthened {windows} "
+        f"while tuning {while_tuning[0]:.2f}, {while_tuning[1]:.2f}; windows {runs[0].windows}; {runs[1].windows} "
         f"({runs[1].said or 'nothing was known'})"
     )
 
