@@ -64,14 +64,11 @@ def test_the_probe_is_one_per_cent_of_2000_messages_a_second_at_most(
 ) -> None:
     bench = make_bench(prompt_mosquitto)
     bench.start(Profile("others", publishers=2, subscribers=2, topics=2, qos=0, payload_bytes=64, rate=2000))
-    shares: list[float] = []
-    while not any(-0.001 < share <= 0.011 for share in shares):  # a pair at all three QoS is 14 packets of some 6,000
-        assert len(shares) < 4, shares  # beside other tests, the load may fall behind in one of the two measurements
-        without = _packets_per_s(bench.broker.endpoint, 2.9)
-        load = watch(bench.broker.endpoint)
-        window(load)  # until now it did not know what the broker has to do
-        shares.append(1 - without / _packets_per_s(bench.broker.endpoint, 2.9))
-        load.stop()
+    without = _packets_per_s(bench.broker.endpoint, 2.9)
+    load = watch(bench.broker.endpoint)
+    window(load)  # until now it did not know what the broker has to do
+    share = 1 - without / _packets_per_s(bench.broker.endpoint, 2.9)
+    assert -0.001 < share <= 0.011  # a pair at all three QoS is 14 packets of some 6,000
 
 
 def test_a_broker_without_traffic_is_quiet_and_not_bad(bench: Bench, watch: Watch) -> None:
