@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from brokertuner_tui.agent.adam import Adam
 from brokertuner_tui.agent.config import AgentConfig
 from brokertuner_tui.agent.networks import Actor, Critics, move_towards
 
@@ -54,8 +55,8 @@ class ActorCritic:
         bootstraps = config.gamma > 0
         self.actor_target = copy.deepcopy(self.actor) if bootstraps else None
         self.critics_target = copy.deepcopy(self.critics) if bootstraps else None
-        self.actor_optimizer = self._optimizer(self.actor)
-        self.critics_optimizer = self._optimizer(self.critics)
+        self.actor_optimizer = Adam(self.actor.parameters(), config.lr)
+        self.critics_optimizer = Adam(self.critics.parameters(), config.lr)
 
     @torch.no_grad()
     def act(self, context: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -81,7 +82,7 @@ class ActorCritic:
         loss = (batch.weight.T * error.square()).mean(dim=1).sum()
         if not torch.isfinite(loss):
             return 0.0  # never with finite trials; if it does happen, the weights stay as they are
-        self.critics_optimizer.zero_grad(set_to_none=True)
+        self.critics_optimizer.zero_grad()
         loss.backward()
         self.critics_optimizer.step()
         if self.critics_target is not None:
@@ -99,7 +100,7 @@ class ActorCritic:
             loss = loss + self.config.imitation * (action - batch.elite).square()[:, free].mean()
         if not free or not torch.isfinite(loss):
             return 0.0
-        self.actor_optimizer.zero_grad(set_to_none=True)
+        self.actor_optimizer.zero_grad()
         loss.backward(inputs=list(self.actor.parameters()))
         with self._rows_kept(sorted(fixed)):
             self.actor_optimizer.step()
@@ -117,16 +118,13 @@ class ActorCritic:
         }
         return {name: module for name, module in found.items() if module is not None}
 
-    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+    def optimizers(self) -> dict[str, Adam]:
         """Both optimisers by name."""
         return {"actor_optimizer": self.actor_optimizer, "critics_optimizer": self.critics_optimizer}
 
     def tensor(self, array: NDArray[Any]) -> Tensor:
         """`array` as float32 on the device."""
         return torch.as_tensor(np.ascontiguousarray(array, dtype=np.float32), device=self.device)
-
-    def _optimizer(self, module: torch.nn.Module) -> torch.optim.Optimizer:
-        return torch.optim.Adam(module.parameters(), lr=self.config.lr, fused=True)
 
     @contextlib.contextmanager
     def _rows_kept(self, pinned: list[int]) -> Iterator[None]:

@@ -214,8 +214,8 @@ def _tensors(agent: DDPG) -> dict[str, Tensor]:
     for name, module in agent.nets.modules().items():
         tensors |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
     for name, optimizer in agent.nets.optimizers().items():
-        for index, state in optimizer.state_dict()["state"].items():
-            tensors |= {f"{name}.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
+        for index, state in optimizer.state().items():
+            tensors |= {f"{name}.{index}.{key}": value for key, value in state.items()}
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
@@ -227,9 +227,8 @@ def _restore(agent: DDPG, tensors: Mapping[str, Tensor]) -> None:
     for name, module in agent.nets.modules().items():
         module.load_state_dict(part(f"{name}."))
     for name, optimizer in agent.nets.optimizers().items():
-        whole = optimizer.state_dict()
-        whole["state"] = {}
+        state: dict[int, dict[str, Tensor]] = {}
         for key, value in part(f"{name}.").items():
             index, _, field = key.partition(".")
-            whole["state"].setdefault(int(index), {})[field] = value
-        optimizer.load_state_dict(whole)
+            state.setdefault(int(index), {})[field] = value
+        optimizer.restore(state)
