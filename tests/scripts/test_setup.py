@@ -260,6 +260,14 @@ def test_a_failed_check_fails_in_the_end_and_is_named(checkout: Checkout, broken
     assert f"[{broken}" in done.stderr.splitlines()[-1]
 
 
+def test_it_succeeds_when_every_check_does(checkout: Checkout) -> None:
+    for name in ("ruff", "mypy"):
+        write_program(checkout.tools / name, "#!/bin/sh\n")
+    done = checkout.run("test", BROKERTUNER_TEST_MOSQUITTO="/m")
+    assert done.returncode == 0, done.stderr
+    assert "failed" not in done.stderr
+
+
 def test_ci_gets_what_is_missing_and_runs_the_tests(checkout: Checkout) -> None:
     (checkout.root / ".ci").mkdir()
     shutil.copy(ROOT / ".ci" / "run", checkout.root / ".ci" / "run")
