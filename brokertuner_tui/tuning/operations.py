@@ -40,6 +40,12 @@ class Operations:
         return self.testbed.broker.status().knobs
 
     @property
+    def last_in_force(self) -> KnobValues | None:
+        """The knobs that were verified last, also while the broker is down; None before the first time."""
+        status = self.testbed.broker.status()
+        return status.last_applied.knobs if status.knobs is None and status.last_applied else status.knobs
+
+    @property
     def broker_restarts(self) -> int:
         """Restarts of the broker since the run began, wanted ones too."""
         return self.testbed.broker.status().restarts

@@ -78,7 +78,7 @@ class StandingBack:
             raise TunerError("the broker's config is as we left it: there is nothing to reconcile")
         if keep == "ours":
             self._by_hand.check_allowed()
-        before = dict(self._operations.in_force or self._learner.default)
+        before = dict(self._operations.last_in_force or self._learner.default)
         applied = self._operations.settle_drift(keep)
         if keep == "theirs":
             for knob in changed(before, applied.knobs):
@@ -101,7 +101,7 @@ class StandingBack:
 
     def _proposal_was_applied(self) -> bool:
         """Whether a person has done by hand just what was proposed, and the broker has read it: that is an answer, too."""
-        waiting, ours = self._proposals.waiting, self._operations.in_force
+        waiting, ours = self._proposals.waiting, self._operations.last_in_force
         if waiting is None or ours is None or not self._drift.is_news():
             return False
         if not is_proposal(self._drift.differences, ours, waiting.knobs) or not self._operations.accept_proposal():

@@ -21,16 +21,15 @@ from brokertuner_tui.store.rows import BrokerIdentity, LoadIdentity
 from brokertuner_tui.store.store import Store
 from brokertuner_tui.tuning.events import State
 from tests.cli.program import error_of, lines_of, run
-from tests.cli.running import is_broker, running
+from tests.cli.running import CONFIG, is_broker, running
 from tests.store import made
 
 GONE = replace(Owner.this_process(), pid=2**22 - 1)
-QUICK = "[tuning]\nstep_interval_sec = 0.2\nsettle_sec = 0.0\nconfirm_windows = 2\n"
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    (tmp_path / "brokertuner.toml").write_text(QUICK)
+    (tmp_path / "brokertuner.toml").write_text(CONFIG)
     return tmp_path
 
 

@@ -63,8 +63,12 @@ def test_killed_again_and_again(tuner: StartTuner, tmp_path: Path) -> None:
 
 def orphaned(program: Tuner) -> tuple[psutil.Process, psutil.Process]:
     """Kills the tuner and its reaper, which would end them: broker and load, which live on."""
-    broker, load = program.child(is_broker), program.child(is_generator)
-    program.signal(signal.SIGSTOP)  # else it would start another reaper
+    while True:
+        broker, load = program.child(is_broker), program.child(is_generator)
+        program.signal(signal.SIGSTOP)  # else it would start another reaper
+        if runs(broker) and runs(load):
+            break
+        program.signal(signal.SIGCONT)  # it was just about to restart one of them
     program.child(lambda line: "reaper.py" in line).kill()
     broker.suspend()  # else the generator's end, which follows its tuner's, would come into the broker's log
     program.kill()

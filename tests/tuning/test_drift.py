@@ -25,6 +25,7 @@ from brokertuner_tui.tuning.events import (
     Proposed,
     RunFinished,
     RunStarted,
+    Sampled,
     State,
     StateChanged,
     TrialFinished,
@@ -154,17 +155,20 @@ def test_a_run_never_takes_its_own_changes_for_somebody_elses(unit: FakeUnit, be
     assert reader.of(Drifted) == []
 
 
-def test_a_proposal_that_a_person_applied_by_hand_is_measured(unit: FakeUnit, bench: Bench) -> None:
+@pytest.mark.parametrize("seen_down", [False, True], ids=["restarted", "stopped and started"])
+def test_a_proposal_that_a_person_applied_by_hand_is_measured(unit: FakeUnit, bench: Bench, seen_down: bool) -> None:
     session, reader = bench.start(settings_for(unit, bench, mode="recommend", total_timesteps=50), keep_open=True)
     proposed = reader.wait_for(Proposed)
     reader.wait_for(StateChanged, lambda event: event.state is State.PAUSED)
     unit.knob_file.write_text(render(proposed.knobs))
     reader.wait_for(Drifted)
     unit.stop()
+    if seen_down:
+        reader.wait_for(Sampled, lambda event: event.sample.broker.state == "failed")
     unit.start()
     applied = reader.wait_for(BrokerChanged, lambda event: "applied by hand" in event.why)
     assert (applied.applied.how, applied.applied.pid) == ("none", unit.pid)
-    assert reader.wait_for(Drifted).differences == ()
+    reader.wait_for(Drifted, lambda event: event.differences == ())
     measured = reader.wait_for(TrialFinished)
     assert measured.outcome.knobs == proposed.knobs
     assert measured.outcome.verdict is Verdict.OK
