@@ -113,8 +113,9 @@ make_ready() {
   # Where pip is killed in mid-write, this file stays, and the next set-up starts over.
   : >"$venv/.installing"
   code=0
+  # no-compile: of what torch and others bring, most is never imported; the rest is compiled when it is first.
   (unset PIP_USER PIP_TARGET PIP_PREFIX PYTHONHOME PYTHONPATH
-    cd "$here" && exec "$venv/bin/python" -m pip install --disable-pip-version-check --no-input \
+    cd "$here" && exec "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --no-compile \
       --config-settings editable_mode=compat -c constraints.txt -e ".$2") >>"$log" 2>&1 </dev/null || code=$?
   [ "$code" -gt 128 ] || rm -f "$venv/.installing"
   [ "$code" = 0 ] || setup_failed "packages could not be installed"

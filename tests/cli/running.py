@@ -23,7 +23,7 @@ publishers = 2
 subscribers = 2
 topics = 2
 qos = 1
-rate = 400
+rate = 200
 slo_ms = 100
 """
 CONFIG = f"""

@@ -9,7 +9,7 @@ from brokertuner_tui.workload.profile import Profile, Workload
 from tests.service.agents import until
 from tests.service.conftest import Looking, Serve
 
-SMALL = Workload.steady(Profile("small", publishers=2, subscribers=2, topics=2, qos=1, rate=400.0, window=100))
+SMALL = Workload.steady(Profile("small", publishers=2, subscribers=2, topics=2, qos=1, rate=200.0, window=100))
 QUICK = Settings(tuning=TuningSettings(total_timesteps=500, step_interval_sec=0.2, settle_sec=0.05))
 
 

@@ -20,7 +20,7 @@ E = TypeVar("E", bound=Event)
 DEADLINE_S = 60.0
 
 SMALL = Workload.steady(
-    Profile("small", publishers=2, subscribers=2, topics=2, qos=1, payload_bytes=64, rate=400, window=100, slo_ms=50)
+    Profile("small", publishers=2, subscribers=2, topics=2, qos=1, payload_bytes=64, rate=200, window=100, slo_ms=50)
 )
 LATE = Workload.steady(replace(SMALL.phases[0].profile, name="late", slo_ms=0.02))
 """Whatever is in force, next to nothing is in time: there is always something to look for."""
