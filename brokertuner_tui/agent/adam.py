@@ -15,8 +15,8 @@ _EPS = 1e-8
 class Adam:
     """Adam (Kingma and Ba, 2015, algorithm 1) with torch's defaults; the step is torch's fused one, bit for bit.
 
-    Making a `torch.optim.Adam` imports torch's compiler, which nobody uses here: it nearly doubled the start of a run (1.8 s of
-    CPU time more).
+    Making a `torch.optim.Adam` imports torch's compiler, which nobody uses here: a process that learns took 1.8 to 1.9 times as
+    much CPU to start (`benchmarks/agent_start.py`).
     """
 
     def __init__(self, parameters: Iterable[torch.nn.Parameter], lr: float) -> None:
