@@ -164,7 +164,7 @@ class ByHand:
             self._guarding.confirm_by_hand()
 
     def _current(self) -> dict[str, Value]:
-        return dict(self._operations.in_force or self._learner.default)
+        return dict(self._operations.last_in_force or self._learner.default)
 
     def _pin(self, knob: str, value: Value) -> None:
         self._learner.pin(knob, value)
