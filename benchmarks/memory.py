@@ -58,7 +58,7 @@ def watch(world: World, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """A look after each trial."""
     looks: list[dict[str, Any]] = []
     config = world.folder / "brokertuner.toml"
-    config.write_text("[tuning]\nstep_interval_sec = 0.05\nsettle_sec = 0.0\nconfirm_windows = 2\n")
+    config.write_text("[tuning]\nstep_interval_sec = 0.05\nsettle_sec = 0.0\nconfirm_windows = 2\nablation_windows = 0\n")
     program = ["--mosquitto", str(arguments.mosquitto)] if arguments.mosquitto else []
     what = ["--workload", arguments.workload, "--total-timesteps", str(arguments.trials)]
     tuner = Tuner(world, ["train", *what, *program, "--config", str(config), "--save-dir", str(world.save_dir), "--json"])

@@ -80,7 +80,7 @@ def compare(mosquitto: Path | None, name: str, trials: Sequence[int], seconds: f
         for count, called, own_seed in zip(trials, (name, f"{name} again"), (seed, seed + 1), strict=True):
             settings = Settings(
                 broker=BrokerSettings(mosquitto=mosquitto),
-                tuning=TuningSettings(total_timesteps=count, step_interval_sec=seconds, confirm_windows=4),
+                tuning=TuningSettings(total_timesteps=count, step_interval_sec=seconds, confirm_windows=4, ablation_windows=0),
                 seed=own_seed,
             )
             profile = replace(workload.phases[0].profile, name=called)

@@ -30,7 +30,11 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=40)
     arguments = parser.parse_args()
 
-    overrides: dict[str, object] = {"tuning.total_timesteps": arguments.trials, "tuning.confirm_windows": 2}
+    overrides: dict[str, object] = {
+        "tuning.total_timesteps": arguments.trials,
+        "tuning.confirm_windows": 2,
+        "tuning.ablation_windows": 0,
+    }
     if arguments.mosquitto:
         overrides["broker.mosquitto"] = str(arguments.mosquitto)
     loaded = load_settings(config_file=None, overrides=overrides, environ={}, cwd=Path("/"))

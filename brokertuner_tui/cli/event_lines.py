@@ -157,7 +157,7 @@ _WRITERS: Mapping[type[Event], Callable[[Any], _Line]] = {
     events.RestartsLeft: lambda event: ("restarts_left", _fields(event, "left", "until", "why")),
     events.Drifted: lambda event: ("drift", _fields(event, "differences")),
     events.PinsChanged: lambda event: ("pins", _fields(event, "pinned")),
-    events.ConfirmStep: lambda event: ("confirming", _fields(event, "done", "total")),
+    events.ConfirmStep: lambda event: ("confirming", _fields(event, "done", "total", "what")),
     events.Confirmed: lambda event: (
         "confirmed",
         _fields(event, "profile", "default", "best", "best_knobs", "best_trial", "ratio_low", "ratio_high", "better"),

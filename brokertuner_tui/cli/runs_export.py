@@ -13,7 +13,8 @@ from brokertuner_tui.store import export as exports
 
 
 def export(run: WholeRun, wanted: Mapping[str, Path | None]) -> None:
-    """Writes each wanted kind (`conf`, `csv`, `json`) to its file, `-` to stdout. All is made before any is written.
+    """Writes each wanted kind (`conf`, `simplest`, `csv`, `json`) to its file, `-` to stdout; all is made before any is
+    written.
 
     Raises:
         TunerError: nothing won, or a file cannot be written.
@@ -25,16 +26,16 @@ def export(run: WholeRun, wanted: Mapping[str, Path | None]) -> None:
             output.put(text)
             continue
         # The broker's own user has to read its config; the rest gets what the operator's umask says.
-        exports.write_out(path.expanduser(), text, mode=0o644 if kind == "conf" else 0o666 & ~umask())
+        exports.write_out(path.expanduser(), text, mode=0o644 if kind in ("conf", "simplest") else 0o666 & ~umask())
         output.say(f"wrote {path}")
 
 
 def _text(kind: str, run: WholeRun) -> str:
-    if kind == "conf":
-        return exports.conf_text(run.row, run.trials)
+    if kind in ("conf", "simplest"):
+        return exports.conf_text(run.row, run.trials, run.learned, simplest=kind == "simplest")
     if kind == "csv":
         return exports.trials_csv(run.trials)
-    return json.dumps(exports.run_data(run.row, run.trials, run.confirmations), allow_nan=False, indent=1) + "\n"
+    return json.dumps(exports.run_data(run.row, run.trials, run.confirmations, run.ablations), allow_nan=False, indent=1) + "\n"
 
 
 def umask() -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from brokertuner_tui import insight
 from brokertuner_tui.cli import settings
+from brokertuner_tui.insight.ablation import Ablation
 from brokertuner_tui.insight.results import LoadInsight
 from brokertuner_tui.store.errors import NoSuchRun, NothingYet
 from brokertuner_tui.store.place import Server, place_of
@@ -20,6 +21,7 @@ class WholeRun:
     row: RunRow
     trials: list[TrialRow]
     confirmations: list[ConfirmationRow]
+    ablations: list[Ablation] = field(default_factory=list)
     insight: InsightRow | None = None
     """As it is stored."""
 
@@ -29,7 +31,7 @@ class WholeRun:
         last = self.trials[-1].number if self.trials else 0
         if self.insight is not None and self.insight.trials == last:
             return self.insight.loads
-        return insight.explain(self.trials)
+        return insight.explain(self.trials, self.ablations)
 
 
 def where(save_dir: Path | None, config: Path | None) -> str:
@@ -71,7 +73,8 @@ def whole_run(key: str, save_dir: Path | None, config: Path | None) -> WholeRun:
     try:
         with Store.open(place, read_only=True) as store:
             row = store.run(key)
-            return WholeRun(row, store.trials(row.id), store.confirmations(row.id), store.insight(row.id))
+            trials, confirmations = store.trials(row.id), store.confirmations(row.id)
+            return WholeRun(row, trials, confirmations, store.ablations(row.id), store.insight(row.id))
     except NothingYet as error:
         raise NoSuchRun(f"no run {key!r}: {error}") from None
 

@@ -149,7 +149,8 @@ def _make_progress(console: Console) -> Progress:
 
 def _doing(model: Model) -> str:
     if model.confirming is not None:
-        return f"confirming {model.confirming.done}/{model.confirming.total}"
+        what = "confirming" if model.confirming.what == "best" else "without single knobs"
+        return f"{what} {model.confirming.done}/{model.confirming.total}"
     if model.state in (State.TUNING, State.STEPPING) and model.phase is not None:
         return f"trial {model.phase.trial} {model.phase.phase}"
     return str(model.state)

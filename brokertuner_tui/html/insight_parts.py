@@ -10,7 +10,7 @@ from brokertuner_tui.html.page import Cell, bullets, num, table
 from brokertuner_tui.html.rows import Row, rows
 from brokertuner_tui.html.scale import counting, linear, short
 from brokertuner_tui.insight import words
-from brokertuner_tui.insight.results import CurvePoint, KnobInsight, LoadInsight
+from brokertuner_tui.insight.results import AblationInsight, CurvePoint, KnobInsight, LoadInsight
 from brokertuner_tui.knobs.catalogue import BY_NAME, Value
 
 _SMALL = 300
@@ -24,9 +24,41 @@ def parts(loads: Sequence[LoadInsight]) -> list[Markup]:
         if len(loads) > 1:
             found.append(el("h3", load.profile))
         found.append(bullets(words.sentences(load)))
+        if load.ablation is not None:
+            found.append(ablation(load, load.ablation))
         if load.verdict == "explained":
-            found += [importance(load), *flatness(load), _table(load)]
+            found += [importance(load), *flatness(load)]
+        if load.has_figures:
+            found.append(_table(load))
     return found
+
+
+def ablation(load: LoadInsight, measured: AblationInsight) -> Markup:
+    """What each knob of the best setting is worth: what its default costs there, with its interval."""
+    told = [(knob, knob.default_costs) for knob in load.knobs if knob.is_measured and knob.default_costs is not None]
+    unit = "%" if load.in_percent else "deliveries a second, on time"
+    given = [
+        Row(
+            knob.knob,
+            costs.mean,
+            costs.low,
+            costs.high,
+            says=words.interval(costs, load),
+            role="ours" if knob.status == "matters" else "plain",
+        )
+        for knob, costs in told
+    ]
+    says = f"Worth of {len(given)} knobs under {load.profile}: {'; '.join(f'{row.name} {row.says}' for row in given[:3])}."
+    p99 = "" if measured.best_p99_ms is None else f", p99 {measured.best_p99_ms:.3g} ms"
+    note = (
+        f"The best setting delivers {words.interval(measured.best, load)} on time{p99}. Each knob that it changes was set back "
+        f"to its default, all others as they are: {measured.windows} windows each, in turns with the best. Shown is what that "
+        "costs, with its 95 % interval."
+    )
+    if measured.left_out:
+        note += f" Not measured: {'; '.join(f'{name}: {why}' for name, why in measured.left_out.items())}."
+    draw = rows(says, given, x_title=unit, reference=(0.0, "worth nothing"))
+    return figure("What each knob of the best setting is worth", draw, note=note) if given else el("p", note, class_="note")
 
 
 def importance(load: LoadInsight) -> Markup:
@@ -129,6 +161,6 @@ def _table(load: LoadInsight) -> Markup:
             ],
         )
         for knob in load.knobs
-        if knob.total is not None
+        if knob.total is not None or knob.is_measured
     ]
     return table(columns, listed)

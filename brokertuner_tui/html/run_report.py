@@ -51,7 +51,7 @@ def render(
         _knobs(run, trials),
         Section("why", "What was learned", insight_parts.parts(loads)) if loads else None,
         _restarts(run, trials),
-        _config(run, trials),
+        _config(run, trials, loads),
         Section("how", "How it was measured", [page.paragraphs(run_words.how(run, trials))]),
         Section("all", "All trials", [_all(trials)]),
     ]
@@ -114,13 +114,13 @@ def _restarts(run: RunRow, trials: Sequence[TrialRow]) -> Section:
     return Section("restarts", "Restarts", [page.paragraphs(said)])
 
 
-def _config(run: RunRow, trials: Sequence[TrialRow]) -> Section | None:
+def _config(run: RunRow, trials: Sequence[TrialRow], loads: Sequence[LoadInsight]) -> Section | None:
     if _winner(run, trials) is None:
         return None
     about = el(
         "p", "What ", el("code", f"brokertuner-tui runs export {run.id} --conf FILE"), " writes. Include it, or copy its lines."
     )
-    return Section("config", "The config to copy", [about, page.to_copy("conf", conf_text(run, trials))])
+    return Section("config", "The config to copy", [about, page.to_copy("conf", conf_text(run, trials, loads))])
 
 
 def _all(trials: Sequence[TrialRow]) -> Markup:

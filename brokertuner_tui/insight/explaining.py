@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from brokertuner_tui.agent.space import MosquittoSpace
 from brokertuner_tui.env.slo import context
 from brokertuner_tui.insight import process
+from brokertuner_tui.insight.ablation import Ablation
 from brokertuner_tui.insight.effects import Fitted
 from brokertuner_tui.insight.findings import Findings, Scale, find, unmoved
 from brokertuner_tui.insight.measured import Measured, measure, representative, too_little
+from brokertuner_tui.insight.merging import merge
 from brokertuner_tui.insight.points import Point
 from brokertuner_tui.insight.process import Data, Weights
 from brokertuner_tui.insight.region import Axis, make_axes
@@ -36,10 +38,13 @@ class OutOfTime(Exception):
     """It takes longer than was allowed."""
 
 
-def explain_points(points: Iterable[Point], *, limit_s: float | None = None) -> tuple[LoadInsight, ...]:
+def explain_points(
+    points: Iterable[Point], ablations: Sequence[Ablation] = (), *, limit_s: float | None = None
+) -> tuple[LoadInsight, ...]:
     """What the trials taught about each load, in the order in which it was met.
 
     Args:
+        ablations: what was measured beside the trials; of several under one load, the last one of its best setting counts.
         limit_s: give up after so many seconds.
 
     Raises:
@@ -49,13 +54,22 @@ def explain_points(points: Iterable[Point], *, limit_s: float | None = None) -> 
     loads: dict[str, list[Point]] = {}
     for point in points:
         loads.setdefault(point.profile.name, []).append(point)
-    return tuple(_explain(load, until) for load in loads.values())
+    return tuple(_with_ablation(points, ablations, until) for points in loads.values())
 
 
-def _explain(points: Sequence[Point], until: float) -> LoadInsight:
-    last, space = points[-1], MosquittoSpace()
-    still = why_still(points)
+def _with_ablation(points: Sequence[Point], ablations: Sequence[Ablation], until: float) -> LoadInsight:
+    space = MosquittoSpace()
     measured = measure(points, space)
+    load = _explain(points, measured, space, until)
+    for ablation in reversed(ablations):
+        if ablation.profile == load.profile and dict(ablation.best_knobs) == dict(load.best_knobs):
+            return merge(load, ablation)
+    return load
+
+
+def _explain(points: Sequence[Point], measured: Measured, space: MosquittoSpace, until: float) -> LoadInsight:
+    last = points[-1]
+    still = why_still(points)
     floor = space.floor(np.array(context(last.profile, last.version), dtype=np.float32))
     axes = make_axes(measured.actions, floor, still)
     if little := too_little(measured, len(axes)):

@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from brokertuner_tui.agent.space import MosquittoSpace
 from brokertuner_tui.insight.points import Point
 from brokertuner_tui.insight.results import Verdict
+from brokertuner_tui.insight.weighing import SAME
 from brokertuner_tui.insight.words import percent
 from brokertuner_tui.knobs import codec
 from brokertuner_tui.knobs.catalogue import KnobValues
 
 Floats = NDArray[np.float64]
 
-SAME = 0.02
-"""Of the best: what is as good."""
 _FEWEST = 12
 """Different settings; fewer say nothing of eleven knobs."""
 _MOST = 60

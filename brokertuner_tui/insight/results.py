@@ -12,7 +12,8 @@ from typing import Any, Literal, cast
 from brokertuner_tui.knobs.catalogue import KnobValues, Value
 
 Verdict = Literal["explained", "flat", "not enough"]
-"""Whether the trials say which knobs matter; `flat`: whatever was tried did the same, as far as one can measure."""
+"""Whether the trials say which knobs matter; `flat`: whatever was tried did the same, as far as one can measure.
+`LoadInsight.ablation` says what was measured beside them."""
 Status = Literal["matters", "no sign", "unclear", "inert", "pinned", "not moved"]
 """`no sign`: it was moved, and nothing came of it. The last three have no figures."""
 
@@ -52,7 +53,11 @@ class KnobInsight:
     first: Estimate | None = None
     """The share that this knob explains alone (Sobol's first-order index)."""
     default_costs: Estimate | None = None
-    """Goodput that is lost with the default's value, everything else at the best setting."""
+    """Goodput that is lost with the default's value, everything else at the best setting: what a model of the trials expects,
+    or (`is_measured`) what an ablation has measured."""
+    is_measured: bool = False
+    default_p99_ms: float | None = None
+    """With the default's value, where that was measured."""
     as_good_from: Value | None = None
     as_good_to: Value | None = None
     """Values around the best one that are as good, within `LoadInsight.tolerance`; for a switch, whether off and on are."""
@@ -61,6 +66,24 @@ class KnobInsight:
     """Whether they reach the end of what was tried: they may go on beyond it."""
     curve: tuple[CurvePoint, ...] = ()
     """Over the values that were tried, ascending; "no limit" is the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class AblationInsight:
+    """What was measured without each knob of the best setting; the knobs' own figures are in `KnobInsight`."""
+
+    windows: int
+    """Of each knob."""
+    best: Estimate
+    best_p99_ms: float | None
+    left_out: Mapping[str, str]
+    """Knobs that were not measured, or not to the end, and why."""
+    dropped: Mapping[str, Value]
+    """Knobs that show no worth when one of them is set back, and the values that they have then in the simpler setting."""
+    costs: Estimate | None
+    """What the simpler setting loses, all of `dropped` set back together; None: that was not measured."""
+    is_as_good: bool
+    """Whether it loses next to nothing for sure, and is not slower."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +114,13 @@ class LoadInsight:
     """What is to be expected of the best setting and of the default."""
     knobs: tuple[KnobInsight, ...]
     """All eleven, what matters most first."""
+    ablation: AblationInsight | None = None
+    """None: nothing was measured, or of another setting than the best."""
+
+    @property
+    def has_figures(self) -> bool:
+        """Whether anything is known of single knobs."""
+        return self.verdict == "explained" or self.ablation is not None
 
     @property
     def mattering(self) -> tuple[KnobInsight, ...]:
@@ -106,7 +136,7 @@ def to_json(loads: Sequence[LoadInsight]) -> list[dict[str, Any]]:
 
 
 def from_json(data: Sequence[Mapping[str, Any]]) -> tuple[LoadInsight, ...]:
-    """From what `to_json` gave.
+    """From what `to_json` gave, be it before there were ablations.
 
     Raises:
         KeyError, TypeError: it is something else.
@@ -115,14 +145,23 @@ def from_json(data: Sequence[Mapping[str, Any]]) -> tuple[LoadInsight, ...]:
 
 
 def _load(data: Mapping[str, Any]) -> LoadInsight:
-    values = {name: data[name] for name in LoadInsight.__dataclass_fields__}
+    values = {name: data[name] for name in LoadInsight.__dataclass_fields__ if name in data}
     values["best"], values["default"] = _estimate(data["best"]), _estimate(data["default"])
     values["knobs"] = tuple(_knob(knob) for knob in data["knobs"])
+    values["ablation"] = _ablation(data.get("ablation"))
     return LoadInsight(**values)
 
 
+def _ablation(data: Mapping[str, Any] | None) -> AblationInsight | None:
+    if data is None:
+        return None
+    values = {name: data[name] for name in AblationInsight.__dataclass_fields__}
+    values["best"], values["costs"] = _estimate(data["best"]), _estimate(data["costs"])
+    return AblationInsight(**values)
+
+
 def _knob(data: Mapping[str, Any]) -> KnobInsight:
-    values = {name: data[name] for name in KnobInsight.__dataclass_fields__}
+    values = {name: data[name] for name in KnobInsight.__dataclass_fields__ if name in data}
     for name in ("total", "first", "default_costs"):
         values[name] = _estimate(data[name])
     values["curve"] = tuple(CurvePoint(**point) for point in data["curve"])

@@ -8,6 +8,7 @@ from brokertuner_tui.insight.points import Point
 from brokertuner_tui.insight.results import Status
 from brokertuner_tui.insight.words import value_text
 from brokertuner_tui.knobs.catalogue import NAMES
+from brokertuner_tui.workload.profile import Profile
 
 Why = tuple[Status, str]
 
@@ -29,13 +30,23 @@ def _why(name: str, points: Sequence[Point]) -> Why | None:
 
 
 def _inert(name: str, points: Sequence[Point]) -> str:
-    """Why the knob cannot matter under this load; empty: it can."""
-    if name == "autosave_interval" and not any(point.knobs["persistence"] for point in points):
-        return "persistence was always off"
     last = points[-1]
-    if last.in_percent:
+    persists = any(bool(point.knobs["persistence"]) for point in points)
+    return inert_under(last.profile, name, persists=persists, in_percent=last.in_percent)
+
+
+def inert_under(profile: Profile, name: str, *, persists: bool, in_percent: bool) -> str:
+    """Why a knob cannot matter under a load; empty: it can.
+
+    Args:
+        persists: whether persistence is on, or was once.
+        in_percent: it is live traffic.
+    """
+    if name == "autosave_interval" and not persists:
+        return "persistence was always off"
+    if in_percent:
         return ""  # of live traffic nobody says what is in it
-    parts = last.profile.members
+    parts = profile.members
     if name in ("max_inflight_messages", "max_inflight_bytes") and all(part.qos == 0 for part in parts):
         return "only QoS 0 messages"
     if name == "queue_qos0_messages":

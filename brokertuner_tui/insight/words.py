@@ -10,8 +10,8 @@ _MOST = 3
 
 
 def sentences(load: LoadInsight) -> tuple[str, ...]:
-    """One or two plain sentences, without the load's name."""
-    if load.verdict != "explained":
+    """A few plain sentences, without the load's name."""
+    if not load.has_figures:
         return (load.why,)
     found = load.mattering
     clauses = [_clause(knob, load) for knob in found[:_MOST]]
@@ -20,8 +20,43 @@ def sentences(load: LoadInsight) -> tuple[str, ...]:
         clauses.append(f"{more} more matter{'s' * (more == 1)} less")
     if not found:
         clauses.append("no knob stands out alone")
-    rest = _rest(load)
-    return (f"{'; '.join(clauses)}.", rest) if rest else (f"{'; '.join(clauses)}.",)
+    why = f"From the trials alone: {load.why}." if load.why else ""
+    return tuple(part for part in (f"{'; '.join(clauses)}.", _rest(load), _simpler(load), why) if part)
+
+
+def _simpler(load: LoadInsight) -> str:
+    """What can be left away."""
+    ablation = load.ablation
+    if ablation is None or not ablation.dropped:
+        return ""
+    names = ", ".join(ablation.dropped)
+    if ablation.is_as_good:
+        return f"It does as well with {names} back at the default{'s' * (len(ablation.dropped) > 1)}."
+    if ablation.costs is None:
+        return ""
+    if len(ablation.dropped) == 1:
+        return f"Whether it does as well without {names} is not clear yet: that costs {interval(ablation.costs, load)}."
+    return f"All of {names} back at the defaults cost {interval(ablation.costs, load)}: not known to do as well."
+
+
+def worth(knob: KnobInsight, load: LoadInsight) -> str:
+    """What was measured of one knob of the best setting, in a sentence for its line in a config; empty: nothing was."""
+    ablation, costs = load.ablation, knob.default_costs
+    if ablation is None:
+        return ""
+    if (why := ablation.left_out.get(knob.knob)) is not None:
+        return f"What it is worth was not measured: {why}."
+    if not knob.is_measured or costs is None:
+        return ""
+    told = f"costs {interval(costs, load)} of {amount(ablation.best.mean, load)} on time"
+    p99 = ""
+    if knob.default_p99_ms is not None and ablation.best_p99_ms is not None:
+        p99 = f", p99 {knob.default_p99_ms:.3g} instead of {ablation.best_p99_ms:.3g} ms"
+    sign = {
+        "no sign": "No sign that it is worth anything: its default",
+        "unclear": "Not clear whether it is worth anything: its default",
+    }
+    return f"{sign.get(knob.status, 'Its default')} {told}{p99}."
 
 
 def amount(figure: float, load: LoadInsight, *, signed: bool = False) -> str:
@@ -91,8 +126,13 @@ def _clause(knob: KnobInsight, load: LoadInsight) -> str:
     good = as_good(knob)
     flat = f" ({good} is as good)" if good not in ("", best) else ""
     costs = knob.default_costs
+    if load.ablation is not None and name in load.ablation.left_out and knob.why:
+        return f"{name} {best} is needed: {knob.why}"
     if knob.best != knob.default and costs is not None and costs.low > 0:
         return f"{name} {best} earns {interval(costs, load, signed=True)}{flat}"
+    p99 = load.ablation.best_p99_ms if load.ablation is not None else None
+    if p99 is not None and knob.default_p99_ms is not None and knob.default_p99_ms > p99:
+        return f"{name} {best} makes p99 {p99:.3g} ms instead of {knob.default_p99_ms:.3g}"
     worst = min(knob.curve, key=lambda point: point.expected, default=None)
     if worst is not None and load.best is not None and load.best.mean - worst.expected > load.tolerance:
         lost = amount(load.best.mean - worst.expected, load)

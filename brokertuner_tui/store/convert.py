@@ -10,6 +10,7 @@ from typing import Any, cast
 from brokertuner_tui import insight
 from brokertuner_tui.broker.interface import Applied
 from brokertuner_tui.env.outcome import Timings, Usage
+from brokertuner_tui.insight.ablation import Ablation, AblationWindow
 from brokertuner_tui.knobs.catalogue import Value, Version
 from brokertuner_tui.process.owner import Owner
 from brokertuner_tui.store.plain import revive, to_plain
@@ -208,6 +209,35 @@ def confirmation_row(row: Mapping[str, Any], windows: list[tuple[Which, Mapping[
         ratio_high=float(high),
         better=row["better"],
         windows=tuple((which, _window(data)) for which, data in windows),
+    )
+
+
+def ablation_columns(found: Ablation) -> Columns:
+    """A row of `ablations`, without its key."""
+    return {
+        "at": found.at,
+        "profile": found.profile,
+        "best_trial": found.best_trial,
+        "best_knobs": to_plain(found.best_knobs),
+        "default_knobs": to_plain(found.default),
+        "about": {"left_out": dict(found.left_out), "broke": list(found.broke), "dropped": list(found.dropped)},
+        "windows": [{"turn": one.turn, "of": one.of, **to_plain(one.window.as_dict())} for one in found.windows],
+    }
+
+
+def ablation(row: Mapping[str, Any]) -> Ablation:
+    """From a row of `ablations`."""
+    about = row["about"]
+    return Ablation(
+        at=row["at"],
+        profile=row["profile"],
+        best_trial=row["best_trial"],
+        best_knobs=row["best_knobs"],
+        default=row["default_knobs"],
+        windows=tuple(AblationWindow(one["turn"], one["of"], _window(one)) for one in row["windows"]),
+        left_out=about["left_out"],
+        broke=tuple(about["broke"]),
+        dropped=tuple(about["dropped"]),
     )
 
 

@@ -9,10 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from brokertuner_tui.errors import TunerError, UsageError
 from brokertuner_tui.files import replace_file
+from brokertuner_tui.insight import words
+from brokertuner_tui.insight.ablation import Ablation
+from brokertuner_tui.insight.results import LoadInsight
 from brokertuner_tui.knobs.catalogue import BY_NAME, CATALOGUE, NAMES, Value, Version, defaults, inert
 from brokertuner_tui.knobs.conf import render
 from brokertuner_tui.store.csv_logs import csv_text
@@ -38,23 +42,62 @@ def winner(run: RunRow, trials: Sequence[TrialRow]) -> tuple[Mapping[str, Value]
     raise UsageError(f"run {run.id} has no trial that ended well: there is nothing to export")
 
 
-def conf_text(run: RunRow, trials: Sequence[TrialRow] = ()) -> str:
+def conf_text(
+    run: RunRow, trials: Sequence[TrialRow] = (), loads: Sequence[LoadInsight] = (), *, simplest: bool = False
+) -> str:
     """`broker_tuner.conf`: all eleven knobs, with what was measured, and what every line that differs from the default does.
 
+    Args:
+        loads: what the run taught: what each knob is worth is said where it was measured.
+        simplest: without the knobs that showed no worth.
+
     Raises:
-        UsageError: no trial of the run ended well, or a stored value is not legal.
+        UsageError: no trial of the run ended well, a stored value is not legal, or no simpler setting is known to be as good.
     """
     knobs, trial = winner(run, trials)
     about = _about(run, trial)
+    load = next((load for load in loads if load.ablation is not None and dict(load.best_knobs) == dict(knobs)), None)
+    if simplest:
+        knobs, line = _simpler(run, knobs, load)
+        about.append(line)
     own = defaults(run.info.mosquitto_version)
     restart = [knob.name for knob in CATALOGUE if knob.applies == "restart" and knobs[knob.name] != own[knob.name]]
     if restart:
         about.append(f"A reload of the broker does not apply {', '.join(restart)}: restart it.")
-    return annotated_conf(knobs, version=run.info.mosquitto_version, about=about)
+    notes = {} if load is None else {knob.knob: words.worth(knob, load) for knob in load.knobs}
+    return annotated_conf(knobs, version=run.info.mosquitto_version, about=about, notes=notes)
 
 
-def annotated_conf(knobs: Mapping[str, Value], *, version: Version, about: Sequence[str] = ()) -> str:
+def _simpler(run: RunRow, knobs: Mapping[str, Value], load: LoadInsight | None) -> tuple[Mapping[str, Value], str]:
+    """The best setting without what showed no worth, and what was measured of it."""
+    ablation = load.ablation if load is not None else None
+    if load is None or ablation is None:
+        raise UsageError(
+            f"run {run.id} has not measured what its best setting is without single knobs: there is no simpler one"
+        )
+    if not ablation.is_as_good or ablation.costs is None:
+        why = (
+            "every knob that was measured is worth something"
+            if not ablation.dropped
+            else "none that is simpler is known to do as well"
+        )
+        raise UsageError(f"run {run.id} has no simpler setting: {why}")
+    line = (
+        f"The simplest setting: {', '.join(ablation.dropped)} at the default again, which together costs "
+        f"{words.interval(ablation.costs, load)} of {words.amount(ablation.best.mean, load)} on time. The figures above are "
+        "those of the best setting, with these as well."
+    )
+    return {**knobs, **ablation.dropped}, line
+
+
+def annotated_conf(
+    knobs: Mapping[str, Value], *, version: Version, about: Sequence[str] = (), notes: Mapping[str, str] = MappingProxyType({})
+) -> str:
     """All eleven knobs as lines of `mosquitto.conf`, those that differ from `version`'s defaults explained.
+
+    Args:
+        about: lines at the top.
+        notes: what else is to be said of knobs, by their names.
 
     Raises:
         UsageError: a value is missing or not legal.
@@ -66,6 +109,8 @@ def annotated_conf(knobs: Mapping[str, Value], *, version: Version, about: Seque
         if knobs[knob.name] != own[knob.name]:
             note = " It does nothing while persistence is off." if knob.name in idle else ""
             lines += ["", _comment(f"{knob.meaning} Default: {shown(knob.name, own[knob.name])}.{note}")]
+            if said := notes.get(knob.name):
+                lines.append(_comment(said))
         lines.append(line)
     return "\n".join(lines) + "\n"
 
@@ -172,7 +217,12 @@ def _csv_row(trial: TrialRow) -> dict[str, Any]:
     return row
 
 
-def run_data(run: RunRow, trials: Sequence[TrialRow] = (), confirmations: Sequence[ConfirmationRow] = ()) -> dict[str, Any]:
+def run_data(
+    run: RunRow,
+    trials: Sequence[TrialRow] = (),
+    confirmations: Sequence[ConfirmationRow] = (),
+    ablations: Sequence[Ablation] = (),
+) -> dict[str, Any]:
     """The run with all that is known of it, for JSON: only finite numbers and null."""
     data = finite(run)
     info = data.pop("info")
@@ -180,6 +230,7 @@ def run_data(run: RunRow, trials: Sequence[TrialRow] = (), confirmations: Sequen
     return data | {
         "trial_list": [trial_data(trial) for trial in trials],
         "confirmations": [_confirmation_data(confirmation) for confirmation in confirmations],
+        "ablations": [_ablation_data(ablation) for ablation in ablations],
     }
 
 
@@ -194,6 +245,12 @@ def trial_data(trial: TrialRow) -> dict[str, Any]:
 def _confirmation_data(confirmation: ConfirmationRow) -> dict[str, Any]:
     windows = [{"of": which, **finite(window.as_dict())} for which, window in confirmation.windows]
     data: dict[str, Any] = finite(confirmation)
+    return data | {"windows": windows}
+
+
+def _ablation_data(ablation: Ablation) -> dict[str, Any]:
+    windows = [{"of": one.of, "turn": one.turn, **finite(one.window.as_dict())} for one in ablation.windows]
+    data: dict[str, Any] = finite(ablation)
     return data | {"windows": windows}
 
 

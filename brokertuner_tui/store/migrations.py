@@ -45,7 +45,20 @@ def _to_3(connection: Connection) -> None:
     )
 
 
-STEPS: MappingProxyType[int, Step] = MappingProxyType({2: _to_2, 3: _to_3})
+def _to_4(connection: Connection) -> None:
+    """What each knob of the best was worth."""
+    double = "DOUBLE PRECISION" if connection.dialect.name == "postgresql" else "DOUBLE"
+    connection.execute(
+        text(
+            "CREATE TABLE ablations (run VARCHAR(40) NOT NULL, number INTEGER NOT NULL, "
+            f"at {double} NOT NULL, profile TEXT NOT NULL, best_trial INTEGER NOT NULL, best_knobs JSON NOT NULL, "
+            "default_knobs JSON NOT NULL, about JSON NOT NULL, windows JSON NOT NULL, "
+            "PRIMARY KEY (run, number), FOREIGN KEY(run) REFERENCES runs (id))"
+        )
+    )
+
+
+STEPS: MappingProxyType[int, Step] = MappingProxyType({2: _to_2, 3: _to_3, 4: _to_4})
 """By the version that a step makes. Both databases undo it whole if it fails: their DDL is part of the transaction."""
 
 

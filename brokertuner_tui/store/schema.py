@@ -17,7 +17,7 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = 3
+VERSION = 4
 APPLICATION = "brokertuner-tui"
 
 metadata = MetaData()
@@ -126,6 +126,21 @@ confirming_windows = Table(
     Column("which", String(10), nullable=False),
     Column("measured", _json, nullable=False),
     ForeignKeyConstraint(["run", "confirmation"], ["confirmations.run", "confirmations.number"]),
+)
+
+ablations = Table(
+    "ablations",
+    metadata,
+    Column("run", String(40), ForeignKey("runs.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("at", Double, nullable=False),
+    Column("profile", Text, nullable=False),
+    Column("best_trial", Integer, nullable=False),
+    Column("best_knobs", _json, nullable=False),
+    Column("default_knobs", _json, nullable=False),
+    # What was not measured to the end and why, what broke the SLO, what the simplest setting drops.
+    Column("about", _json, nullable=False),
+    Column("windows", _json, nullable=False),
 )
 
 insights = Table(

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, case, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, Table, case, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from brokertuner_tui import insight
 from brokertuner_tui.errors import UsageError
+from brokertuner_tui.insight.ablation import Ablation
 from brokertuner_tui.insight.results import LoadInsight
 from brokertuner_tui.knobs.catalogue import Value
 from brokertuner_tui.process.owner import Owner
@@ -44,6 +45,8 @@ __all__ = ["FILE_NAME", "Store"]
 
 _SETTLE_S, _OWN_SETTLE_S = 10.0, 1.0
 """How long a reader that writes as well waits for what it wrote; less where it knows the answer itself."""
+_NUMBERED = (schema.confirmations, schema.ablations, schema.insights)
+"""Tables whose rows are numbered within a run by the store."""
 
 
 class Store:
@@ -58,10 +61,8 @@ class Store:
         self._opened = opened
         self._known: dict[str, dict[str, Any]] = {}
         """The rows of runs that were begun here, for when the server is away."""
-        self._compared: dict[str, int] = {}
-        """How many comparisons a run has."""
-        self._explained: dict[str, int] = {}
-        """How often it was explained."""
+        self._numbers: dict[tuple[str, str], int] = {}
+        """How many rows a run has in a table that numbers them itself, by (table, run)."""
 
     @classmethod
     def open(
@@ -200,7 +201,7 @@ class Store:
     def record_confirmation(self, run: str, event: Confirmed, windows: Sequence[tuple[Which, Window]] = ()) -> None:
         """Keeps a comparison of default and best, with its windows in the order of time."""
         columns = convert.confirmation_columns(event)
-        number = self._confirmations_of(run) + 1
+        number = self._next_number(schema.confirmations, run)
         measured = [
             changes.insertion(
                 schema.confirming_windows,
@@ -208,7 +209,6 @@ class Store:
             )
             for at, (which, window) in enumerate(windows, start=1)
         ]
-        self._compared[run] = number
         summary = {name: value for name, value in columns.items() if name not in ("at", "profile")}
         self._put(
             run,
@@ -217,10 +217,14 @@ class Store:
             changes.of_run(run, summary),
         )
 
+    def record_ablation(self, run: str, found: Ablation) -> None:
+        """Keeps what the best of a run was without each of its knobs, with its windows."""
+        number = self._next_number(schema.ablations, run)
+        self._put(run, changes.insertion(schema.ablations, {"run": run, "number": number, **convert.ablation_columns(found)}))
+
     def record_insight(self, run: str, trials: int, loads: Sequence[LoadInsight]) -> None:
         """Keeps what the first `trials` trials of a run taught."""
-        number = self._explained_of(run) + 1
-        self._explained[run] = number
+        number = self._next_number(schema.insights, run)
         columns = {"run": run, "number": number, "at": time.time(), "trials": trials, "loads": insight.to_json(loads)}
         self._put(run, changes.insertion(schema.insights, columns))
 
@@ -235,7 +239,7 @@ class Store:
     def remove_run(self, run: str) -> None:
         """Removes a run that has ended, with its trials and comparisons; nothing happens if it is not there."""
         with self._opened.speaking(), self._engine.begin() as connection:
-            for table in (schema.insights, schema.confirming_windows, schema.confirmations, schema.trials):
+            for table in (schema.insights, schema.ablations, schema.confirming_windows, schema.confirmations, schema.trials):
                 connection.execute(delete(table).where(table.c.run == run))
             connection.execute(delete(schema.runs).where(schema.runs.c.id == run))
         self._known.pop(run, None)
@@ -309,6 +313,14 @@ class Store:
             for row in found
         ]
 
+    def ablations(self, run: str) -> list[Ablation]:
+        """What the best of the run with this id was without each of its knobs, in order."""
+        table = schema.ablations
+        self._opened.writer.settle(_SETTLE_S)
+        with self._opened.speaking(), self._engine.connect() as connection:
+            found = _fetch(connection, select(table).where(table.c.run == run).order_by(table.c.number))
+        return [convert.ablation(row) for row in found]
+
     def insight(self, run: str) -> InsightRow | None:
         """What the run with this id taught, as it was explained last; None: it was not, or not in a way that is known here."""
         table = schema.insights
@@ -329,7 +341,7 @@ class Store:
         unknown = dict.fromkeys(schema.runs.columns.keys())
         counters = dict.fromkeys(("broker_restarts", "workload_restarts", "trials", "ok_trials"), 0)
         self._known[run] = unknown | counters | {"id": run, "state": str(RunState.CREATED), "reason": ""} | columns
-        self._compared[run] = self._explained[run] = 0
+        self._numbers |= {(table.name, run): 0 for table in _NUMBERED}
 
     def _claim(self, connection: Connection) -> None:
         """The lock was lost and is ours again: another writer may have said meanwhile that our runs are dead."""
@@ -337,21 +349,14 @@ class Store:
             if known["state"] not in ENDED:
                 changes.make(connection, Change((changes.of_run(run, {name: known[name] for name in ("state", "reason")}),)))
 
-    def _confirmations_of(self, run: str) -> int:
-        if run not in self._compared:
+    def _next_number(self, table: Table, run: str) -> int:
+        key = (table.name, run)
+        if key not in self._numbers:
             self._opened.writer.settle(_SETTLE_S)
-            table = schema.confirmations
             with self._opened.speaking(), self._engine.connect() as connection:
-                self._compared[run] = connection.scalar(select(func.max(table.c.number)).where(table.c.run == run)) or 0
-        return self._compared[run]
-
-    def _explained_of(self, run: str) -> int:
-        if run not in self._explained:
-            self._opened.writer.settle(_SETTLE_S)
-            table = schema.insights
-            with self._opened.speaking(), self._engine.connect() as connection:
-                self._explained[run] = connection.scalar(select(func.max(table.c.number)).where(table.c.run == run)) or 0
-        return self._explained[run]
+                self._numbers[key] = connection.scalar(select(func.max(table.c.number)).where(table.c.run == run)) or 0
+        self._numbers[key] += 1
+        return self._numbers[key]
 
     def _no_such(self, key: str, found: list[str]) -> str:
         if found:

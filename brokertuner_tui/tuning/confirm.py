@@ -44,7 +44,7 @@ def confirm(
     for pair in range(pairs):
         order: list[tuple[Which, KnobValues]] = [("default", default), ("best", best)]
         for which, knobs in order if pair % 2 == 0 else reversed(order):
-            outcome = _measured(knobs, measure, interrupted)
+            outcome = measured(knobs, measure, interrupted)
             if outcome is None or outcome.window is None:
                 return None
             profile = outcome.profile.name
@@ -53,7 +53,8 @@ def confirm(
     return Confirmation(_verdict(windows, best, best_trial, profile), tuple(windows))
 
 
-def _measured(knobs: KnobValues, measure: Callable[[KnobValues], Outcome], interrupted: Callable[[], bool]) -> Outcome | None:
+def measured(knobs: KnobValues, measure: Callable[[KnobValues], Outcome], interrupted: Callable[[], bool]) -> Outcome | None:
+    """A window that was measured; None when interrupted, or when it cannot be."""
     for _ in range(_RETRIES):
         if interrupted():
             return None

@@ -12,6 +12,7 @@ from brokertuner_tui.broker.interface import ApplyFailed, BrokerUnavailable
 from brokertuner_tui.env.outcome import Outcome, Verdict
 from brokertuner_tui.knobs.catalogue import KnobValues, needs_restart
 from brokertuner_tui.tuning import events
+from brokertuner_tui.tuning.ablation import Ablator
 from brokertuner_tui.tuning.attempts import Retry
 from brokertuner_tui.tuning.confirm import Confirmation, confirm
 from brokertuner_tui.tuning.events import Left
@@ -31,7 +32,10 @@ class Ending:
 
     Args:
         measure: one window with these knobs in force.
+        pairs: of windows, default and best.
+        turns: windows of the best without each of its knobs.
         interrupted: whether somebody wants something else.
+        late: whether there is no time for one more window.
         retry: does something, again where it fails for a passing reason.
     """
 
@@ -41,10 +45,12 @@ class Ending:
         learner: Learner,
         recorder: Recorder,
         pairs: int,
+        turns: int,
         tell: Tell,
         *,
         measure: Callable[[KnobValues], Outcome],
         interrupted: Callable[[], bool],
+        late: Callable[[], bool],
         retry: Retry,
         guarding: Guarding,
     ) -> None:
@@ -53,6 +59,9 @@ class Ending:
         self._tell = tell
         self._measure, self._interrupted, self._retry = measure, interrupted, retry
         self._guarding = guarding
+        self._ablator = Ablator(
+            operations, learner, guarding, turns, tell, measure=self._judged, interrupted=lambda: interrupted() or late()
+        )
         self._explained = 0
         """Trials that are explained."""
         self._broke = False
@@ -61,7 +70,8 @@ class Ending:
         self.conf_path: Path | None = None
 
     def confirm(self) -> None:
-        """Measures the best and the default in turns, keeps the verdict, and writes the config to take away."""
+        """Measures the best and the default in turns, keeps the verdict, and writes the config to take away; if the best is
+        better, measures what each of its knobs is worth."""
         best = self._learner.best(self._operations.testbed.profile)
         if best is None:
             return self._warn("no trial succeeded: there is nothing to confirm")
@@ -85,6 +95,10 @@ class Ending:
         self._recorder.confirmation(self.confirmation)
         self.conf_path = self._recorder.conf()
         self._tell(self.confirmation.event)
+        confirmed = self.confirmation.event
+        if confirmed.better and (found := self._ablator.ablate(best, in_percent=confirmed.best.in_percent)) is not None:
+            self._recorder.ablation(found)
+            self._explained = 0  # it is explained anew
         return None
 
     def keep_proposal(self, knobs: KnobValues, why: str) -> None:
@@ -109,12 +123,14 @@ class Ending:
         if trials == self._explained or not self._recorder.measured:
             return
         try:
-            loads = explain_points(self._recorder.measured, limit_s=_EXPLAIN_S)
+            loads = explain_points(self._recorder.measured, self._recorder.ablations, limit_s=_EXPLAIN_S)
         except OutOfTime:
             log.info("explaining the run takes longer than %s s: `runs show` does it", _EXPLAIN_S)
             return
         self._explained = trials
         self._recorder.insight(trials, loads)
+        if self.conf_path is not None and self.confirmation is not None:
+            self._recorder.conf(loads)
         self._tell(events.Explained(time.time(), trials, loads))
 
     def _bring_into_force(self, wanted: Left) -> tuple[Left, str]:

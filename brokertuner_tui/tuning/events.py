@@ -272,10 +272,12 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class ConfirmStep(Event):
-    """One confirming window is over: `done` of `total`."""
+    """One window at the end of a run is over: `done` of `total`."""
 
     done: int
     total: int
+    what: Literal["best", "knobs"] = "best"
+    """What it is for: whether the best is better than the default, or what each of its knobs is worth."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from brokertuner_tui import __version__
 from brokertuner_tui.config.settings import Settings
 from brokertuner_tui.errors import TunerError, UsageError
 from brokertuner_tui.files import check_disk, replace_file
+from brokertuner_tui.insight.ablation import Ablation
 from brokertuner_tui.insight.points import Point, of_event, of_row
 from brokertuner_tui.insight.results import LoadInsight
 from brokertuner_tui.knobs.catalogue import Value, Version
@@ -99,6 +100,8 @@ class Recorder:
         """What the agent has to leave alone, and which processes belong to the run; kept with every trial."""
         self.measured: deque[Point] = deque(maxlen=_EXPLAINED)
         """What the run can be explained by."""
+        self.ablations: list[Ablation] = []
+        """What else it can be explained by."""
         self.trials = 0
         """The number of the last one."""
         self._before = _Before()
@@ -157,6 +160,7 @@ class Recorder:
         self._make_folders()
         rows = self._store.trials(row.id)
         self.measured.extend(point for trial in rows if (point := of_row(trial)) is not None)
+        self.ablations = self._store.ablations(row.id)
         self.trials = rows[-1].number if rows else 0
         return rows
 
@@ -259,6 +263,12 @@ class Recorder:
         with suppress(NoRoom):
             self._store.record_confirmation(self.run, confirmation.event, confirmation.windows)
 
+    def ablation(self, found: Ablation) -> None:
+        """Keeps what the best was without each of its knobs, with its windows, as soon as there is room for it."""
+        self.ablations.append(found)
+        with suppress(NoRoom):
+            self._store.record_ablation(self.run, found)
+
     def insight(self, trials: int, loads: Sequence[LoadInsight]) -> None:
         """Keeps what the run taught, as soon as there is room for it."""
         with suppress(NoRoom):
@@ -288,8 +298,11 @@ class Recorder:
             return None
         return path
 
-    def conf(self) -> Path | None:
+    def conf(self, loads: Sequence[LoadInsight] = ()) -> Path | None:
         """Writes the winning config, from what the store knows; None when there is no winner yet, or no room for it.
+
+        Args:
+            loads: what the run taught.
 
         Raises:
             DiskFailed: see there.
@@ -299,7 +312,7 @@ class Recorder:
             return None
         path = self.folder / CONF_NAME
         try:
-            replace_file(path, conf_text(row).encode(), mode=0o644)
+            replace_file(path, conf_text(row, loads=loads).encode(), mode=0o644)
         except OSError as error:
             check_disk(error, path)
             self._notify(f"{path} cannot be written: {error.strerror}; `runs export` makes it from the store", "warning")

@@ -136,9 +136,11 @@ class Run:
             learner,
             recorder,
             tuning.confirm_windows,
+            tuning.ablation_windows,
             tell,
             measure=self._measure,
             interrupted=self._interrupted,
+            late=lambda: self._is_over(self._trial_seconds),
             retry=self._retry,
             guarding=guarding,
         )
@@ -216,8 +218,12 @@ class Run:
         if self._tuning.max_seconds is None or not (self.trials or self._state.is_paused or self._readiness.waits):
             return False  # one trial is always begun, unless nothing lets us
         # What is still to come after this trial, so that the whole run ends in time.
-        to_come = (1 + 2 * self._tuning.confirm_windows) * self._trial_seconds if self.trials else 0.0
-        return time.monotonic() - self._started + to_come > self._tuning.max_seconds
+        return self._is_over((1 + 2 * self._tuning.confirm_windows) * self._trial_seconds if self.trials else 0.0)
+
+    def _is_over(self, to_come: float) -> bool:
+        """Whether the run's time does not last for so many seconds more."""
+        limit = self._tuning.max_seconds
+        return limit is not None and time.monotonic() - self._started + to_come > limit
 
     def _idle(self) -> None:
         """Paused: the config is left alone; a dead broker is brought back as it was, the load's schedule goes on."""

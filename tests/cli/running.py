@@ -31,6 +31,7 @@ CONFIG = f"""
 step_interval_sec = 0.2
 settle_sec = 0.05
 confirm_windows = 2
+ablation_windows = 0
 {SMALL_LOAD}"""
 """A small load, and trials that are quickly over."""
 

@@ -31,6 +31,7 @@ TUNING = """
 step_interval_sec = 0.3
 settle_sec = 0.05
 confirm_windows = 2
+ablation_windows = 0
 [load]
 workload = "small"
 """

@@ -23,6 +23,7 @@ CONFIG = f"""
 step_interval_sec = 0.3
 settle_sec = 0.05
 confirm_windows = 2
+ablation_windows = 0
 {SMALL_LOAD}"""
 
 

@@ -79,7 +79,7 @@ def proxy(agent: Agent, bench: Bench) -> Iterator[FaultyProxy]:
 
 def through(agent: Agent, proxy: FaultyProxy, **tuning: Any) -> Settings:
     """A session on the agent's broker."""
-    quick = {"total_timesteps": 1000, "step_interval_sec": 0.7, "settle_sec": 0.05, "confirm_windows": 2}
+    quick = {"total_timesteps": 1000, "step_interval_sec": 0.7, "settle_sec": 0.05, "confirm_windows": 2, "ablation_windows": 0}
     return Settings(
         broker=BrokerSettings(kind="remote", url=proxy.url, token_file=agent.token_file, connection="high-availability"),
         load=LoadSettings.model_validate({"workload": "small"}),

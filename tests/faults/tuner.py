@@ -25,6 +25,7 @@ CONFIG = f"""
 step_interval_sec = 0.2
 settle_sec = 0.02
 confirm_windows = 2
+ablation_windows = 0
 {SMALL_LOAD}"""
 
 Line = dict[str, Any]

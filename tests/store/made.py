@@ -9,6 +9,7 @@ from typing import Any
 from brokertuner_tui.broker.interface import Applied, BrokerStatus
 from brokertuner_tui.env.outcome import Outcome, Timings, Usage, Verdict
 from brokertuner_tui.insight import CurvePoint, Estimate, KnobInsight, LoadInsight
+from brokertuner_tui.insight.ablation import Ablation, AblationWindow
 from brokertuner_tui.knobs import catalogue, codec
 from brokertuner_tui.store.rows import RunInfo
 from brokertuner_tui.telemetry.sample import ProcessUsage, Sample, SysRates
@@ -166,6 +167,21 @@ def finished(run: str, **changes: Any) -> RunFinished:
     return replace(event, **changes)
 
 
+ABLATION = Ablation(
+    at=1_795_222_860.5,
+    profile="fanout",
+    best_trial=2,
+    best_knobs=BEST_KNOBS,
+    default=catalogue.defaults(VERSION),
+    windows=(
+        AblationWindow(1, "best", window()),
+        AblationWindow(1, "set_tcp_nodelay", window(on_time=24_000, received=24_000, p99_ms=41.0)),
+        AblationWindow(2, "set_tcp_nodelay", window(on_time=25_000, received=25_000, p99_ms=42.0)),
+        AblationWindow(2, "best", window(on_time=48_500)),
+    ),
+    left_out={"max_inflight_messages": "breaks the SLO without it"},
+    broke=("max_inflight_messages",),
+)
 LOADS = (
     LoadInsight(
         profile="fanout",

@@ -17,7 +17,7 @@ from brokertuner_tui.store.store import Store
 from tests.store import made
 from tests.store.conftest import Place, server
 
-VERSION_1, VERSION_2, VERSION_3 = (Path(__file__).with_name(f"version_{number}.sql") for number in (1, 2, 3))
+VERSION_1, VERSION_2, VERSION_3, VERSION_4 = (Path(__file__).with_name(f"version_{number}.sql") for number in (1, 2, 3, 4))
 
 
 def _add_note(connection: Connection) -> None:
@@ -32,7 +32,7 @@ def _fail(connection: Connection) -> None:
 
 @pytest.fixture
 def old(place: Place) -> Place:
-    """A store with a run, of today's version (3)."""
+    """A store with a run, of today's version (4)."""
     with place.open() as store:
         run = store.create_run(made.run_info())
         store.record_trial(run, made.trial(1), broker_restarts=0, workload_restarts=0)
@@ -56,8 +56,8 @@ def test_every_step_runs_once_and_in_order(old: Place, monkeypatch: pytest.Monke
 
     with old.open(read_only=True) as store:
         assert store.run("last").trials == 1
-    _version(monkeypatch, {4: _add_note, 5: add_more})
-    with pytest.raises(StoreError, match="store version 3"):
+    _version(monkeypatch, {5: _add_note, 6: add_more})
+    with pytest.raises(StoreError, match="store version 4"):
         old.open(read_only=True)
     assert _notes(old) == ["from slo, and more"]
     assert _notes(old) == ["from slo, and more"]
@@ -65,7 +65,7 @@ def test_every_step_runs_once_and_in_order(old: Place, monkeypatch: pytest.Monke
         assert store.run("last").trials == 1
 
 
-@pytest.mark.parametrize("steps", [{4: _add_note, 5: _fail}, {5: _add_note}])
+@pytest.mark.parametrize("steps", [{5: _add_note, 6: _fail}, {6: _add_note}])
 def test_a_step_that_fails_leaves_the_store_as_it_was(
     old: Place, steps: dict[int, migrations.Step], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,8 +77,8 @@ def test_a_step_that_fails_leaves_the_store_as_it_was(
     with old.open() as store:
         assert store.run("last").trials == 1
         with store._engine.connect() as connection:
-            assert connection.scalar(text("SELECT version FROM schema_version")) == 3
-    _version(monkeypatch, {4: _add_note})  # its column is not there yet
+            assert connection.scalar(text("SELECT version FROM schema_version")) == 4
+    _version(monkeypatch, {5: _add_note})  # its column is not there yet
     assert _notes(old) == ["from slo"]
 
 
@@ -86,14 +86,14 @@ def test_a_file_is_copied_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     path = tmp_path / "store.db"
     with Store.open(path) as store:
         run = store.create_run(made.run_info())
-    _version(monkeypatch, {4: _add_note})
+    _version(monkeypatch, {5: _add_note})
     Store.open(path).close()
-    copy = tmp_path / "store.db.v3"
+    copy = tmp_path / "store.db.v4"
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
-    monkeypatch.setattr(schema, "VERSION", 3)
+    monkeypatch.setattr(schema, "VERSION", 4)
     with Store.open(copy, read_only=True) as store:
         assert store.run("last").id == run
-    assert not (tmp_path / "store.db.v3.part").exists()
+    assert not (tmp_path / "store.db.v4.part").exists()
 
 
 def test_a_file_that_version_1_made_can_be_used(tmp_path: Path) -> None:
@@ -143,6 +143,7 @@ def test_a_server_is_migrated_as_a_file_is(database: str, tmp_path: Path) -> Non
             connection.execute(text(f"ALTER TABLE runs DROP COLUMN {column}"))
         connection.execute(text("ALTER TABLE trials DROP COLUMN pinned"))
         connection.execute(text("DROP TABLE insights"))
+        connection.execute(text("DROP TABLE ablations"))
         connection.execute(text("UPDATE schema_version SET version = 1"))
     engine.dispose()
     with Store.open(place) as store:
@@ -154,6 +155,8 @@ def test_a_server_is_migrated_as_a_file_is(database: str, tmp_path: Path) -> Non
         found = store.insight(run)
         assert found is not None
         assert (found.trials, found.loads) == (1, made.LOADS)
+        store.record_ablation(run, made.ABLATION)
+        assert store.ablations(run) == [made.ABLATION]
 
 
 def test_a_file_that_version_2_made_can_be_used(tmp_path: Path) -> None:
@@ -181,11 +184,30 @@ def test_a_file_that_version_3_made_can_be_used(tmp_path: Path) -> None:
         assert store.insight("of no run") is None
 
 
+def test_a_file_that_version_4_made_can_be_used(tmp_path: Path) -> None:
+    """`version_4.sql` is what this version wrote; every later one has to read it."""
+    path = tmp_path / "store.db"
+    _make(path, VERSION_4)
+    with Store.open(path) as store:
+        run = store.run("last").id
+        assert store.ablations(run) == [made.ABLATION]
+        row = store.insight(run)
+        assert row is not None
+        assert row.loads == made.LOADS
+        assert store.ablations("of no run") == []
+
+
 def test_every_way_to_todays_tables_ends_at_the_same_ones(tmp_path: Path) -> None:
     """A table that changes needs a new version, a step to it, and a fixture of it."""
-    assert schema.VERSION == 3
+    assert schema.VERSION == 4
     found = []
-    for name, script in (("new.db", None), ("one.db", VERSION_1), ("two.db", VERSION_2), ("three.db", VERSION_3)):
+    for name, script in (
+        ("new.db", None),
+        ("one.db", VERSION_1),
+        ("two.db", VERSION_2),
+        ("three.db", VERSION_3),
+        ("four.db", VERSION_4),
+    ):
         path = tmp_path / name
         if script is not None:
             _make(path, script)
@@ -204,7 +226,7 @@ def test_every_way_to_todays_tables_ends_at_the_same_ones(tmp_path: Path) -> Non
                 }
             )
         connection.close()
-    assert found[0] == found[1] == found[2] == found[3]
+    assert all(one == found[0] for one in found)
     assert ("broker", "JSON", 0, 0) in found[0]["runs"]
 
 

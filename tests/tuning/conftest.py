@@ -68,6 +68,7 @@ class Bench:
             "step_interval_sec": 0.2,
             "settle_sec": 0.05,
             "confirm_windows": 2,
+            "ablation_windows": 0,
             "start_wait_sec": 0.2,
         }
         return Settings(

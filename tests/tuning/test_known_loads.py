@@ -147,7 +147,9 @@ def test_live_traffic_that_changes_is_another_load_within_three_trials(others: B
         broker=BrokerSettings(mosquitto=CANDIDATES.get("sid", next(iter(CANDIDATES.values())))),
         load=LoadSettings(workload="live"),
         live=LiveSettings(probe_rate=50, probe_share=1, window_sec=0.5, slo_ms=500),
-        tuning=TuningSettings(total_timesteps=50, step_interval_sec=0.2, settle_sec=0.05, confirm_windows=2),
+        tuning=TuningSettings(
+            total_timesteps=50, step_interval_sec=0.2, settle_sec=0.05, confirm_windows=2, ablation_windows=0
+        ),
     )
     session = TuningSession(settings, Workload.steady(initial_profile(settings.live)), tmp_path / "run")
     reader = Reader(session)

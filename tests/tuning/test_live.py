@@ -80,7 +80,7 @@ def test_a_run_on_live_traffic_keeps_to_small_steps_confirms_and_says_what_it_ca
         broker=BrokerSettings(mosquitto=CANDIDATES.get("sid", next(iter(CANDIDATES.values())))),
         load=LoadSettings(workload="live"),
         live=LiveSettings(probe_rate=20, probe_share=1, window_sec=0.5, slo_ms=500),
-        tuning=TuningSettings(total_timesteps=2, step_interval_sec=0.2, settle_sec=0.05, confirm_windows=2),
+        tuning=TuningSettings(total_timesteps=2, step_interval_sec=0.2, settle_sec=0.05, confirm_windows=2, ablation_windows=0),
     )
     session = TuningSession(settings, Workload.steady(initial_profile(settings.live)), tmp_path / "run")
     reader = Reader(session)

@@ -45,7 +45,14 @@ def agent(mosquitto_2_0_21: Path, tmp_path: Path) -> Iterator[Agent]:
 
 def through(agent: Agent, url: str, side: str = "here", **tuning: Any) -> Settings:
     """Short runs on the agent's broker."""
-    quick = {"total_timesteps": 2, "step_interval_sec": 0.7, "settle_sec": 0.05, "confirm_windows": 2, "start_wait_sec": 0.2}
+    quick = {
+        "total_timesteps": 2,
+        "step_interval_sec": 0.7,
+        "settle_sec": 0.05,
+        "confirm_windows": 2,
+        "ablation_windows": 0,
+        "start_wait_sec": 0.2,
+    }
     return Settings(
         broker=BrokerSettings(kind="remote", url=url, token_file=agent.token_file, connection="high-availability"),
         load=LoadSettings.model_validate({"workload": "small", "side": side}),

@@ -61,17 +61,21 @@ def export(
     conf: Annotated[
         Path | None, typer.Option("--conf", metavar="FILE", help="The winning broker_tuner.conf (- is stdout, here and below).")
     ] = None,
+    simplest: Annotated[
+        Path | None,
+        typer.Option("--simplest", metavar="FILE", help="The same without the knobs that showed no worth, if it does as well."),
+    ] = None,
     csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="All trials, one line each.")] = None,
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Everything there is of the run.")] = None,
     save_dir: SaveDir = None,
     config: ConfigFile = None,
 ) -> None:
     """Write what a run found into files, each whole or not at all."""
-    wanted = {"conf": conf, "csv": csv, "json": json}
+    wanted = {"conf": conf, "simplest": simplest, "csv": csv, "json": json}
     if not any(wanted.values()):
-        raise UsageError("nothing to export: give --conf FILE, --csv FILE or --json FILE (- is stdout)")
+        raise UsageError("nothing to export: give --conf FILE, --simplest FILE, --csv FILE or --json FILE (- is stdout)")
     if sum(str(path) == "-" for path in wanted.values()) > 1:
-        raise UsageError("only one of --conf, --csv and --json can go to stdout")
+        raise UsageError("only one of --conf, --simplest, --csv and --json can go to stdout")
     from brokertuner_tui.cli import runs_export, runs_read
 
     runs_export.export(runs_read.whole_run(run, save_dir, config), wanted)

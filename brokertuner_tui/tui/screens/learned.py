@@ -5,9 +5,9 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.content import Content
 
-from brokertuner_tui.insight import KnobInsight, LoadInsight, sentences, words
+from brokertuner_tui.insight import AblationInsight, KnobInsight, LoadInsight, sentences, words
 from brokertuner_tui.tui import ink
-from brokertuner_tui.tui.format import plural
+from brokertuner_tui.tui.format import milliseconds, plural
 from brokertuner_tui.tui.ink import BEST, BOLD, HAND, QUIET, cell, line
 from brokertuner_tui.tui.model import Model
 from brokertuner_tui.tui.screens.details import Details
@@ -51,6 +51,8 @@ def _load(load: LoadInsight, width: int) -> list[Content]:
     rows = [line((load.profile, BOLD), (f"   {plural(load.settings, 'setting')} in {plural(load.trials, 'trial')}", QUIET))]
     for sentence in sentences(load):
         rows += ink.hanging(Content(""), sentence, width)
+    if load.ablation is not None:
+        rows += [Content(""), *_ablation_table(load, load.ablation, width)]
     if load.verdict == "explained":
         rows += [Content(""), *_table(load, width)]
     still = [f"{knob.knob} ({knob.why or knob.status})" for knob in load.knobs if knob.status in _WITHOUT]
@@ -59,8 +61,39 @@ def _load(load: LoadInsight, width: int) -> list[Content]:
     return [*rows, Content("")]
 
 
+def _ablation_table(load: LoadInsight, ablation: AblationInsight, width: int) -> list[Content]:
+    """The knobs of the best that were set back, one at a time."""
+    has_default = width >= 92
+    default = f"{'default':>9}" if has_default else ""
+    rows = [line((f"{'knob set back':<22} {'best':>9}{default}  {'the default costs':<30}{'p99':>8}", QUIET))]
+    for knob in load.knobs:
+        if not knob.is_measured or knob.default_costs is None:
+            continue
+        matters = knob.status == "matters"
+        plain = "" if matters else QUIET
+        p99 = "" if knob.default_p99_ms is None else milliseconds(knob.default_p99_ms)
+        rows.append(
+            line(
+                cell(knob.knob, 22, BOLD if matters else QUIET),
+                " ",
+                cell(words.rough(knob.knob, knob.best), 9, BEST if matters else QUIET, right=True),
+                cell(words.rough(knob.knob, knob.default), 9, plain, right=True) if has_default else "",
+                "  ",
+                cell(words.interval(knob.default_costs, load), 30, plain),
+                cell(p99, 8, plain, right=True),
+            )
+        )
+    p99 = "" if ablation.best_p99_ms is None else f", p99 {milliseconds(ablation.best_p99_ms)}"
+    turns = f"{plural(ablation.windows, 'window')} each, in turns"
+    against = f"against the best: {words.amount(ablation.best.mean, load)} on time{p99}, {turns}"
+    rows += ink.hanging(Content(""), against, width, QUIET)
+    for name, why in ablation.left_out.items():
+        rows += ink.hanging(line((f"{name:<23}", QUIET)), f"not measured: {why}", width, QUIET)
+    return rows
+
+
 def _table(load: LoadInsight, width: int) -> list[Content]:
-    has_bar, has_costs = width >= 92, width >= 110
+    has_bar, has_costs = width >= 92, width >= 110 and load.ablation is None
     bar = " " * (_BAR * has_bar)
     costs = "the default costs" if has_costs else ""
     rows = [line((f"{'knob':<22} {'share  95 %':<15}{bar}{'best':>9}  {'as good':<19} {costs}".rstrip(), QUIET))]

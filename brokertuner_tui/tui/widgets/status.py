@@ -99,7 +99,8 @@ def _doing(model: Model, now: float, width: int) -> list[Content]:
         number = model.phase.trial if model.phase else model.points[-1].trial
         if model.state == "confirming":
             step = model.confirming
-            parts.append(line(f"window {step.done + 1} of {step.total}" if step else "default and best in turns"))
+            what = "" if step is None or step.what == "best" else ", the best without single knobs"
+            parts.append(line(f"window {step.done + 1} of {step.total}{what}" if step else "default and best in turns"))
         elif width >= 110:
             parts.append(line("trial ", (str(number), BOLD), f" of {model.total}"))
         else:
