@@ -31,7 +31,8 @@ def _simpler(load: LoadInsight) -> str:
         return ""
     names = ", ".join(ablation.dropped)
     if ablation.is_as_good:
-        return f"It does as well with {names} back at the default{'s' * (len(ablation.dropped) > 1)}."
+        back = f"back at the default{'s' * (len(ablation.dropped) > 1)}"
+        return f"It does as well with {names} {back} (`runs export --simplest` writes that config)."
     if ablation.costs is None:
         return ""
     if len(ablation.dropped) == 1:

@@ -109,6 +109,29 @@ def test_what_was_learned_is_shown_as_it_was_kept(tmp_path: Path) -> None:
         assert store.insight(old) is None
 
 
+def test_what_was_measured_of_single_knobs_is_shown_and_exported(tmp_path: Path) -> None:
+    old, _ = _fill(tmp_path / "s")
+    with Store.open(tmp_path / "s" / "store.db") as store:
+        store.record_ablation(old, made.ABLATION)
+        store.record_insight(old, 2, [made.with_ablation(left_out={"memory_limit": "it could not be measured without it"})])
+    text = " ".join(run(tmp_path, "runs", "show", old, "--save-dir", "s").stdout.split())
+    for said in (
+        "set_tcp_nodelay true earns +24.0k/s [22.9k/s, 25.1k/s]",
+        "It does as well with max_inflight_messages back at the default (",
+        "set_tcp_nodelay true false 24.0k/s [22.9k/s, 25.1k/s] 42.5",
+        "max_inflight_messages 2,000 20 150/s [-450/s, 750/s] 1.6",
+        "Against the best, 49.9k/s on time, p99 1.5 ms: 3 windows each, in turns.",
+        "Not measured: memory_limit: it could not be measured without it.",
+    ):
+        assert said in text, text
+    ended = run(tmp_path, "runs", "export", old, "--simplest", "a.conf", "--json", "a.json", "--save-dir", "s")
+    assert (ended.returncode, ended.stdout) == (0, "")
+    assert "max_inflight_messages 20" in (tmp_path / "a.conf").read_text().splitlines()
+    assert "set_tcp_nodelay true" in (tmp_path / "a.conf").read_text().splitlines()
+    (kept,) = json.loads((tmp_path / "a.json").read_text())["ablations"]
+    assert [window["of"] for window in kept["windows"]] == ["best", "set_tcp_nodelay", "set_tcp_nodelay", "best"]
+
+
 def test_export(tmp_path: Path) -> None:
     old, _ = _fill(tmp_path / "s")
     words = ["--conf", "a.conf", "--csv", "a.csv", "--json", "a.json"]
@@ -130,6 +153,7 @@ def test_export(tmp_path: Path) -> None:
     [
         ([], "nothing to export"),
         (["--conf", "-", "--csv", "-"], "only one of"),
+        (["--simplest", "a.conf"], "has not measured what its best setting is without single knobs"),
         (["--conf", "missing/a.conf"], "cannot write missing/a.conf: No such file"),
         (["--conf", "s"], "s is a folder"),
         (["--conf", "s/store.db/a.conf"], "Not a directory"),

@@ -9,6 +9,7 @@ from brokertuner_tui.html.markup import el
 from brokertuner_tui.insight.results import CurvePoint, Estimate, KnobInsight, LoadInsight
 from brokertuner_tui.knobs.catalogue import defaults
 from tests.html.reading import numbers, read
+from tests.store import made
 
 NODELAY = KnobInsight(
     "set_tcp_nodelay",
@@ -79,6 +80,21 @@ def test_importance_and_flatness() -> None:
         assert len(curve.all("g", "best")) == 1
         assert len(curve.all("path", "area")) == 1
     assert len(numbers(limit.all("path", "area")[0].attributes["d"])) == 2 * 2 * 4
+
+
+def test_what_single_knobs_are_worth() -> None:
+    load = made.with_ablation(left_out={"memory_limit": "it could not be measured without it"})
+    page = read(el("main", *insight_parts.parts([replace(load, verdict="not enough", why="not enough trials to tell")])))
+    (worth,) = page.all("figure")
+    wide = worth.all("div", "wide")[0]
+    assert [text.text for text in wide.all("text", "label")] == ["set_tcp_nodelay", "max_inflight_messages"]
+    assert [text.text for text in wide.all("text", "value")] == ["24.0k/s [22.9k/s, 25.1k/s]", "150/s [-450/s, 750/s]"]
+    assert "worth nothing" in wide.text
+    assert "3 windows each, in turns with the best" in worth.text
+    assert "Not measured: memory_limit: it could not be measured without it" in worth.text
+    assert "24.0k/s [22.9k/s, 25.1k/s]" in page.all("table")[0].text
+    both = read(el("main", *insight_parts.parts([load])))
+    assert len(both.all("figure")) > 2, "shares of variance as well, where there are some"
 
 
 def test_several_loads_and_none() -> None:

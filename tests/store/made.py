@@ -8,7 +8,7 @@ from typing import Any
 
 from brokertuner_tui.broker.interface import Applied, BrokerStatus
 from brokertuner_tui.env.outcome import Outcome, Timings, Usage, Verdict
-from brokertuner_tui.insight import CurvePoint, Estimate, KnobInsight, LoadInsight
+from brokertuner_tui.insight import AblationInsight, CurvePoint, Estimate, KnobInsight, LoadInsight
 from brokertuner_tui.insight.ablation import Ablation, AblationWindow
 from brokertuner_tui.knobs import catalogue, codec
 from brokertuner_tui.store.rows import RunInfo
@@ -237,3 +237,30 @@ LOADS = (
     ),
 )  # fmt: skip
 """What was learned about two loads."""
+
+
+def with_ablation(*, is_as_good: bool = True, left_out: dict[str, str] | None = None) -> LoadInsight:
+    """The first of `LOADS`, whose knobs were set back one at a time; only set_tcp_nodelay matters."""
+    out = left_out or {}
+    measured: dict[str, dict[str, Any]] = {
+        "set_tcp_nodelay": {"default_costs": Estimate(24_000.0, 22_900.0, 25_100.0), "default_p99_ms": 42.5},
+        "max_inflight_messages": {
+            "status": "no sign",
+            "default_costs": Estimate(150.0, -450.0, 750.0),
+            "default_p99_ms": 1.6,
+        },
+    }
+    knobs = [
+        replace(knob, is_measured=True, **measured[knob.knob]) if knob.knob in measured and knob.knob not in out else knob
+        for knob in LOADS[0].knobs
+    ]
+    ablation = AblationInsight(
+        windows=3,
+        best=Estimate(49_900.0, 49_500.0, 50_300.0),
+        best_p99_ms=1.5,
+        left_out=out,
+        dropped={"max_inflight_messages": 20},
+        costs=Estimate(150.0, -450.0, 750.0) if is_as_good else Estimate(900.0, -1200.0, 3000.0),
+        is_as_good=is_as_good,
+    )
+    return replace(LOADS[0], knobs=tuple(knobs), ablation=ablation)

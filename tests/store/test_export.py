@@ -63,6 +63,41 @@ def test_the_winning_config_says_where_it_comes_from(store: Store) -> None:
     assert flat.count("Default:") == 2  # the other nine are the defaults
 
 
+def test_the_config_says_what_each_knob_is_worth(store: Store) -> None:
+    run, trials = _run(store)
+    text = export.conf_text(run, trials, [made.LOADS[1], made.with_ablation()])
+    assert _settings(text) == render(made.BEST_KNOBS)
+    flat = " ".join(text.replace("#", " ").split())
+    assert "Its default costs 24.0k/s [22.9k/s, 25.1k/s] of 49.9k/s on time, p99 42.5 instead of 1.5 ms. set" in flat
+    assert "No sign that it is worth anything: its default costs 150/s [-450/s, 750/s]" in flat
+    other = replace(made.with_ablation(), best_knobs={**made.BEST_KNOBS, "memory_limit": 1})
+    assert export.conf_text(run, trials, [other]) == export.conf_text(run, trials), "that was another setting"
+
+
+def test_the_simplest_config(store: Store) -> None:
+    run, trials = _run(store)
+    text = export.conf_text(run, trials, [made.with_ablation()], simplest=True)
+    assert _settings(text) == render({**made.BEST_KNOBS, "max_inflight_messages": 20})
+    flat = " ".join(text.replace("#", " ").split())
+    assert "max_inflight_messages at the default again, which together costs 150/s [-450/s, 750/s] of 49.9k/s on time" in flat
+    assert "A reload of the broker does not apply set_tcp_nodelay: restart it." in flat
+
+
+def test_without_a_simpler_setting_that_is_as_good_there_is_none(store: Store) -> None:
+    run, trials = _run(store)
+    load = made.with_ablation()
+    assert load.ablation is not None
+    all_matter = replace(load, ablation=replace(load.ablation, dropped={}, costs=None, is_as_good=False))
+    for loads, why in (
+        ([], "has not measured"),
+        ([made.LOADS[0]], "has not measured"),
+        ([made.with_ablation(is_as_good=False)], "none that is simpler is known to do as well"),
+        ([all_matter], "every knob that was measured is worth something"),
+    ):
+        with pytest.raises(UsageError, match=why):
+            export.conf_text(run, trials, loads, simplest=True)
+
+
 def test_without_a_confirmation_the_best_trial_counts(store: Store) -> None:
     run, trials = _run(store, confirmed=False)
     text = export.conf_text(run, trials)

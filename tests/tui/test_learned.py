@@ -37,6 +37,25 @@ def test_all_that_is_known_fits(width: int) -> None:
     assert [row.split()[0] for row in rows[-2:]] == ["set_tcp_nodelay", "max_inflight_messages"], "what matters most first"
 
 
+@pytest.mark.parametrize("width", [68, 92, 112])
+def test_what_single_knobs_are_worth_comes_first(width: int) -> None:
+    load = made.with_ablation(left_out={"memory_limit": "it could not be measured without it"})
+    text = learned(fold(Model(), [events.Explained(START, 40, (load,))]), width).plain
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= width
+    head = next(index for index, line in enumerate(lines) if line.startswith("knob set back"))
+    assert head < next(index for index, line in enumerate(lines) if line.startswith("knob  "))
+    nodelay, inflight = lines[head + 1 : head + 3]
+    assert nodelay.split()[0] == "set_tcp_nodelay"
+    assert "24.0k/s [22.9k/s, 25.1k/s]" in nodelay
+    assert nodelay.endswith("42.5 ms")
+    assert inflight.split()[0] == "max_inflight_messages"
+    words = " ".join(text.split())
+    assert "against the best: 49.9k/s on time, p99 1.50 ms, 3 windows each, in turns" in words
+    assert "memory_limit not measured: it could not be measured without it" in words
+    assert text.count("the default costs") == 1
+
+
 def test_before_the_end_it_says_when_there_will_be_something() -> None:
     assert "when its trials are done" in learned(Model(), 68).plain
 

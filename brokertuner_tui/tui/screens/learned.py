@@ -65,7 +65,7 @@ def _ablation_table(load: LoadInsight, ablation: AblationInsight, width: int) ->
     """The knobs of the best that were set back, one at a time."""
     has_default = width >= 92
     default = f"{'default':>9}" if has_default else ""
-    rows = [line((f"{'knob set back':<22} {'best':>9}{default}  {'the default costs':<30}{'p99':>8}", QUIET))]
+    rows = [line((f"{'knob set back':<22} {'best':>9}{default}  {'the default costs':<27}{'p99':>7}", QUIET))]
     for knob in load.knobs:
         if not knob.is_measured or knob.default_costs is None:
             continue
@@ -79,8 +79,8 @@ def _ablation_table(load: LoadInsight, ablation: AblationInsight, width: int) ->
                 cell(words.rough(knob.knob, knob.best), 9, BEST if matters else QUIET, right=True),
                 cell(words.rough(knob.knob, knob.default), 9, plain, right=True) if has_default else "",
                 "  ",
-                cell(words.interval(knob.default_costs, load), 30, plain),
-                cell(p99, 8, plain, right=True),
+                cell(words.interval(knob.default_costs, load), 27, plain),
+                cell(p99, 7, plain, right=True),
             )
         )
     p99 = "" if ablation.best_p99_ms is None else f", p99 {milliseconds(ablation.best_p99_ms)}"
