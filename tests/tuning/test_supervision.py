@@ -14,7 +14,7 @@ import pytest
 from brokertuner_tui.env.outcome import PhaseName, Verdict
 from brokertuner_tui.process.backoff import BackoffPolicy
 from brokertuner_tui.tuning.attempts import Patience, Tries
-from brokertuner_tui.tuning.commands import RestartBroker, Resume, SetKnob, Stop
+from brokertuner_tui.tuning.commands import Pause, RestartBroker, Resume, SetKnob, Stop
 from brokertuner_tui.tuning.events import (
     BrokerChanged,
     BrokerTrouble,
@@ -121,6 +121,21 @@ def test_stop_is_obeyed_at_once_while_the_next_attempt_is_far_away(bench: Bench,
     session.send(Stop(leave="current"))
     assert reader.wait_for(RunFinished).state is State.CANCELLED
     assert time.monotonic() - began < 10
+
+
+def test_a_knob_that_is_set_while_the_broker_is_down_changes_alone(bench: Bench, fragile: Fragile) -> None:
+    session, reader, _ = running(bench, fragile, keep_open=True)
+    session.send(Pause())
+    reader.wait_for(StateChanged, lambda event: event.state is State.PAUSED)
+    session.send(SetKnob("max_queued_messages", 777))
+    before = reader.wait_for(BrokerChanged, lambda event: "set by the operator" in event.why).applied
+    fragile.crashes()
+    os.kill(before.pid, signal.SIGKILL)
+    reader.wait_for(BrokerTrouble, lambda event: event.given_up)
+    fragile.heal()
+    session.send(SetKnob("max_packet_size", 5000))
+    after = reader.wait_for(BrokerChanged, lambda event: "max_packet_size set by the operator" in event.why).applied
+    assert after.knobs == {**before.knobs, "max_packet_size": 5000}
 
 
 def test_before_it_is_given_up_the_last_known_good_is_tried(bench: Bench, fragile: Fragile) -> None:
