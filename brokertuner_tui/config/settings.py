@@ -148,7 +148,7 @@ class TuningSettings(Section):
     """Between two of these attempts."""
     confirm_windows: int = Field(5, ge=2, le=100)
     """Interleaved windows of default and best before the best counts as confirmed."""
-    ablation_windows: int = Field(3, ge=0, le=100)
+    ablation_windows: int = Field(4, ge=0, le=100)
     """Then, windows of the best without each knob that it changes, in turns: what each is worth; 0: none."""
     on_stop: Literal["best", "default", "current"] = "best"
     """What stays in force at the end: the best confirmed knobs, the broker's defaults, or the last ones tried."""

@@ -86,9 +86,9 @@ def weigh(ablation: Ablation) -> Weighed | None:
             half = t95(len(lost) - 1) * statistics.stdev(lost) / math.sqrt(len(lost))
         found[name] = _worth(lost, half, pairs, mean)
     half = t95(degrees) * math.sqrt(variance / len(best))
-    simplest = found.pop(SIMPLEST, None)
-    if len(ablation.dropped) < 2:  # without one knob it was measured among the others
-        simplest = found.get(ablation.dropped[0]) if ablation.dropped else None
+    simplest = found.pop(SIMPLEST, None) if ablation.dropped else None
+    if simplest is None and len(ablation.dropped) == 1:  # it was measured among the others
+        simplest = found.get(ablation.dropped[0])
     windows = min((len(paired[name]) for name in found), default=0)
     return Weighed(Estimate(mean, max(0.0, mean - half), mean + half), _p99(best), windows, found, simplest)
 
@@ -126,7 +126,7 @@ def _worth(lost: Sequence[float], half: float, pairs: Sequence[tuple[AblationWin
     fast, slow = [a.window for a, _ in pairs], [b.window for _, b in pairs]
     p99, best_p99 = _p99(slow), _p99(fast)
     slower = (
-        len(pairs) > 2
+        len(pairs) > 3
         and p99 >= _SLOWER * best_p99
         and min(window.p99_ms for window in slow) > max(window.p99_ms for window in fast)
     )

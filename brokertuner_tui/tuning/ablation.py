@@ -11,7 +11,7 @@ from brokertuner_tui.env.outcome import Outcome
 from brokertuner_tui.insight.ablation import BEST, SIMPLEST, Ablation, AblationWindow
 from brokertuner_tui.insight.still import inert_under
 from brokertuner_tui.insight.weighing import weigh
-from brokertuner_tui.knobs.catalogue import NAMES, KnobValues, Value, inert, needs_restart
+from brokertuner_tui.knobs.catalogue import NAMES, KnobValues, Value, changed, needs_restart
 from brokertuner_tui.tuning import events
 from brokertuner_tui.tuning.confirm import measured
 from brokertuner_tui.tuning.guarding import Guarding
@@ -96,6 +96,7 @@ def ablate(
     turns: int,
     profile: str,
     *,
+    idle: Sequence[str],
     left_out: dict[str, str],
     measure: Callable[[KnobValues], Outcome],
     interrupted: Callable[[], bool],
@@ -110,6 +111,7 @@ def ablate(
     Args:
         knobs: which ones are set back.
         profile: the load's; windows under another one end it.
+        idle: knobs that the best changes and that cannot matter: the simplest setting does without them.
         left_out: knobs that are not, and why.
         broke: whether a setting broke the SLO when it was measured last.
     """
@@ -124,12 +126,13 @@ def ablate(
     weighed = weigh(state.found(time.time()))
     if weighed is None:
         return None
-    state.dropped = tuple(
-        name for name in knobs if name in weighed.knobs and not weighed.knobs[name].matters and name not in state.broken
-    )
+    worthless = [name for name, worth in weighed.knobs.items() if not worth.matters and name not in state.broken]
+    state.dropped = tuple(name for name in NAMES if name in worthless or name in idle)
+    if state.dropped == tuple(worthless[:1]):
+        return state.found(time.time())  # the best without one knob has been measured
     for turn in range(turns + 1, turns + 1 + _TO_THE_SIMPLEST * turns):
-        if len(state.dropped) < 2 or state.over:
-            break  # without one of them it has been measured
+        if not state.dropped or state.over:
+            break
         these = [BEST, SIMPLEST] if turn % 2 else [SIMPLEST, BEST]
         _measure_turn(state, turn, these, len(state.windows) + 2 * (turns + _TO_THE_SIMPLEST * turns + 1 - turn), progress)
     return state.found(time.time())
@@ -168,19 +171,12 @@ class Ablator:
         self._turns, self._tell = turns, tell
         self._measure, self._interrupted = measure, interrupted
 
-    def ablate(self, best: Incumbent, *, in_percent: bool) -> Ablation | None:
-        """What each knob of `best` is worth; None: nothing was measured.
-
-        Args:
-            in_percent: the load is live traffic.
-        """
+    def ablate(self, best: Incumbent, confirmed: events.Confirmed) -> Ablation | None:
+        """What each knob of `best`, which was `confirmed`, is worth; None: nothing was measured."""
         profile, default = self._operations.testbed.profile, self._learner.default
-        changed = [name for name in NAMES if best.knobs[name] != default[name] and name not in inert(best.knobs)]
-        knobs = [
-            name
-            for name in changed
-            if not inert_under(profile, name, persists=bool(best.knobs["persistence"]), in_percent=in_percent)
-        ]
+        changes, persists, is_live = changed(default, best.knobs), bool(best.knobs["persistence"]), confirmed.best.in_percent
+        idle = [name for name in changes if inert_under(profile, name, persists=persists, in_percent=is_live)]
+        knobs = [name for name in changes if name not in idle]
         if not self._turns or not knobs:
             return None
         restarting = [name for name in knobs if needs_restart(best.knobs, {**best.knobs, name: default[name]})]
@@ -199,11 +195,12 @@ class Ablator:
             default,
             knobs,
             self._turns,
-            profile.name,
+            confirmed.profile,
+            idle=idle,
             left_out=left_out,
             measure=self._measure,
             interrupted=self._interrupted,
-            broke=lambda knobs: self._guarding.has_broken(profile.name, knobs),
+            broke=lambda knobs: self._guarding.has_broken(confirmed.profile, knobs),
             progress=lambda done, total: self._tell(events.ConfirmStep(time.time(), done, total, "knobs")),
         )
 

@@ -96,7 +96,7 @@ class Ending:
         self.conf_path = self._recorder.conf()
         self._tell(self.confirmation.event)
         confirmed = self.confirmation.event
-        if confirmed.better and (found := self._ablator.ablate(best, in_percent=confirmed.best.in_percent)) is not None:
+        if confirmed.better and (found := self._ablator.ablate(best, confirmed)) is not None:
             self._recorder.ablation(found)
             self._explained = 0  # it is explained anew
         return None

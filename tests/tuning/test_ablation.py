@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from brokertuner_tui.knobs.catalogue import KnobValues, defaults
 from brokertuner_tui.store.export import conf_text
 from brokertuner_tui.store.store import Store
 from brokertuner_tui.tuning.ablation import Ablator, ablate
-from brokertuner_tui.tuning.events import Confirmed, ConfirmStep, Event, Explained, RunFinished
+from brokertuner_tui.tuning.events import Confirmed, ConfirmStep, Event, Explained, Measured, RunFinished
 from brokertuner_tui.tuning.incumbents import Incumbent
 from brokertuner_tui.workload.profile import Profile, Workload
 from tests.env.made import OPEN, outcome, window
@@ -40,6 +40,7 @@ def _ablate(
     interrupted: Callable[[], bool] = lambda: False,
     broke: Callable[[KnobValues], bool] = lambda knobs: False,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    idle: Sequence[str] = (),
 ) -> Ablation | None:
     return ablate(
         BEST,
@@ -47,6 +48,7 @@ def _ablate(
         list(CHANGED),
         turns,
         OPEN.name,
+        idle=idle,
         left_out={"persistence": "too many restarts"},
         measure=measure,
         interrupted=interrupted,
@@ -74,6 +76,13 @@ def test_each_knob_is_set_back_once_in_every_turn_beside_the_best() -> None:
     assert steps[0][1] == 12
     assert steps[-1] == (24, 24)
     assert found.left_out == {"persistence": "too many restarts"}
+
+
+def test_what_cannot_matter_is_not_measured_alone_and_left_away_in_the_end() -> None:
+    found = _ablate(lambda knobs: outcome(window(_rate(knobs)), knobs=knobs), idle=["autosave_interval"])
+    assert found is not None
+    assert found.dropped == ("max_inflight_messages", "max_queued_messages", "autosave_interval")
+    assert "autosave_interval" not in {one.of for one in found.windows}
 
 
 def test_what_breaks_the_slo_is_not_measured_again() -> None:
@@ -231,12 +240,15 @@ class _Fake:
     def ablate(self, best: KnobValues, turns: int = 2) -> Ablation | None:
         me: Any = self
         ablator = Ablator(me, me, me, turns, self.told.append, measure=self.measure, interrupted=lambda: False)
-        return ablator.ablate(Incumbent({**defaults(), **best}, 7, [1.0]), in_percent=False)
+        figures = Measured(1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 2)
+        confirmed = Confirmed(0.0, self.profile.name, figures, figures, best, 7, 1.0, 1.0, better=True)
+        return ablator.ablate(Incumbent({**defaults(), **best}, 7, [1.0]), confirmed)
 
     def set_back(self) -> set[str]:
-        """What was: of one knob at a time."""
-        first = self.measured[0]
-        return {name for knobs in self.measured for name in knobs if knobs[name] != first[name]}
+        """What was, one at a time."""
+        best = max(self.measured, key=self.measured.count)
+        back = [{name for name in knobs if knobs[name] != best[name]} for knobs in self.measured]
+        return {name for names in back if len(names) == 1 for name in names}
 
 
 def test_without_restarts_left_knobs_that_need_one_are_left_out_and_said() -> None:
@@ -258,8 +270,13 @@ def test_without_restarts_left_knobs_that_need_one_are_left_out_and_said() -> No
 
 def test_knobs_that_cannot_matter_are_not_measured() -> None:
     fake = _Fake(replace(OPEN, qos=0), restarts=1000)
-    fake.ablate({"max_inflight_messages": 500, "autosave_interval": 60, "max_queued_messages": 5000, "set_tcp_nodelay": True})
+    found = fake.ablate(
+        {"max_inflight_messages": 500, "autosave_interval": 60, "max_queued_messages": 5000, "set_tcp_nodelay": True}
+    )
     assert fake.set_back() == {"max_queued_messages", "set_tcp_nodelay"}
+    assert found is not None
+    assert found.dropped == ("max_inflight_messages", "max_queued_messages", "autosave_interval")
+    assert found.windows[-1].of in ("best", "simplest"), "without all of them it is measured"
 
 
 def test_nothing_is_measured_where_nothing_is_asked_or_changed() -> None:
