@@ -7,12 +7,14 @@ import os
 import pickle
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from brokertuner_tui.errors import TunerError
+from brokertuner_tui.store.store import Store
 from tests.cli.program import error_of, run
 from tests.failing_disk import syncs, with_failing_fsync
 from tests.faults.catalogue import row
@@ -30,15 +32,6 @@ def stored(store: Path) -> list[int]:
         assert opened.execute("pragma integrity_check").fetchone() == ("ok",)
         (last,) = opened.execute("select id from runs order by started_at desc limit 1").fetchone()
         return [number for (number,) in opened.execute("select number from trials where run = ? order by number", (last,))]
-
-
-def copied(store: Path, to: Path) -> Path:
-    """The store with its log, somewhere else: SQLite would follow /proc/PID/root out of the tuner's own mounts."""
-    to.mkdir()
-    for path in store.parent.glob(f"{store.name}*"):
-        if not path.name.endswith(("-shm", ".lock")):
-            shutil.copy(path, to)
-    return to / store.name
 
 
 def told(tuner: Tuner, *words: str) -> bool:
@@ -66,18 +59,36 @@ class SmallDisk:
 
 @row(12)
 def test_the_stores_disk_is_full(tuner: StartTuner, tmp_path: Path) -> None:
-    disk = SmallDisk(tuner, tmp_path / "home", "--save-freq", "1000")
-    ballast = disk.fill()
-    paused = disk.tuner.wait_for("state", lambda line: line["state"] == "paused")
-    assert paused["reason"]
-    assert disk.tuner.process.poll() is None
+    """The run pauses, goes on by itself, and all of it is kept."""
+    from brokertuner_tui.agent.ddpg import DDPG
+
+    home, kept = tmp_path / "home", tmp_path / "kept"
+    (home / "s").mkdir(parents=True)
+    verb = ("train", "--total-timesteps", "8", "--json", "--save-dir", "s")
+    program = tuner(*SAVING, "--seed", "3", home=home, verb=verb, before=on_small_disk("24m", home / "s", keep=kept))
+    program.wait_for("trial", lambda line: line["trial"] == 3)
+    ballast = fill(Path(f"/proc/{program.process.pid}/root{home / 's'}"))
+    paused = program.wait_for("state", lambda line: line["state"] == "paused")
+    assert paused["reason"].startswith("the disk is full: ")
+    known = len(program.of("trial"))
+    assert known < 8
+    time.sleep(0.5)  # it stays so
+    assert len(program.of("trial")) == known
+    assert program.process.poll() is None
     ballast.unlink()
-    disk.tuner.wait_for("state", lambda line: line["state"] == "tuning")
-    after = disk.tuner.wait_for("trial", lambda line: line["verdict"] == "ok")
-    numbers = [line["trial"] for line in disk.tuner.of("trial")]
-    assert numbers == list(range(1, numbers[-1] + 1))
-    kept = stored(copied(disk.folder / "store.db", tmp_path / "copy"))
-    assert kept[: after["trial"]] == numbers[: after["trial"]], "nothing that was told is missing"
+    program.wait_for("state", lambda line: line["state"] == "tuning")
+    assert program.wait() == 0, program.errors
+    assert program.left() == []
+    trials = program.of("trial")
+    assert [line["trial"] for line in trials] == list(range(1, 9))
+    assert all(line["verdict"] != "failed" for line in trials)
+    assert stored(kept / "store.db") == list(range(1, 9))
+    with Store.open(kept / "store.db", read_only=True) as store:
+        run_row = store.run("last")
+        assert (run_row.state, run_row.trials) == ("completed", 8)
+        assert [trial.verdict for trial in store.trials(run_row.id)] == [line["verdict"] for line in trials]
+    assert DDPG.load(kept / "checkpoints" / run_row.id).notice == ""
+    assert len((kept / "logs" / "progress.csv").read_text().splitlines()) == 9
 
 
 @row(13)
@@ -96,18 +107,27 @@ def test_a_checkpoint_finds_no_room(tuner: StartTuner, tmp_path: Path) -> None:
 
 
 @row(14)
-def test_an_fsync_that_fails(tuner: StartTuner, tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", ["store.db-wal", "checkpoints"])
+def test_an_fsync_that_fails(tuner: StartTuner, tmp_path: Path, file: str) -> None:
     log, home = tmp_path / "strace.txt", tmp_path / "home"
-    wal = home / "s" / "store.db-wal"
-    program = tuner("--save-freq", "1000", home=home, before=with_failing_fsync(log, 6, only=wal))
+    at = 11 if file == "store.db-wal" else 3  # of its names: the tensors' and manifest's folders are others
+    verb = ("train", "--total-timesteps", "8", "--json", "--save-dir", "s")
+    program = tuner(*SAVING, "--seed", "3", home=home, verb=verb, before=with_failing_fsync(log, at, only=home / "s" / file))
     assert program.wait() == 1
-    summary, error = program.of("summary")[0], program.of("error")[0]
-    assert summary["state"] == "failed"
-    assert "disk failed" in error["message"]
-    done = [succeeded for _, succeeded in syncs(log)]
-    assert done.count(False) == 1
-    assert done.index(False) == len(done) - 1, "never tried again"
     assert program.left() == []
+    assert [ok for _, ok in syncs(log)] == [True] * (at - 1) + [False], "it was tried again"
+    acknowledged = len(program.of("trial"))
+    assert 0 < acknowledged < 8
+    (finished,), (summary,), (error,) = program.of("ended"), program.of("summary"), program.of("error")
+    assert finished["state"] == summary["state"] == "failed"
+    assert finished["reason"].startswith("the disk failed: ")
+    assert "disk failed" in error["message"]
+    assert "the disk failed: " in program.errors
+    assert "Traceback" not in program.errors
+    with Store.open(home / "s" / "store.db") as store:
+        run_row = store.run("last")
+        assert run_row.trials in (acknowledged, acknowledged + 1)
+        assert run_row.state == ("interrupted" if file == "store.db-wal" else "failed")
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +201,7 @@ def test_the_one_before_is_used_and_the_operator_is_told(home: Path, mosquitto: 
     code, said = evaluate(home, mosquitto, last)
     assert code == 2
     assert "truncated" in said
+    assert said.count("\n") == 1
 
 
 class Canary:
