@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from brokertuner_tui.bench.bed import TimedBed
 from brokertuner_tui.bench.plan import Plan, version_of
+from brokertuner_tui.broker.interface import ApplyFailed
 from brokertuner_tui.config.settings import BrokerSettings, Settings, TuningSettings
 from brokertuner_tui.env.outcome import Outcome, Verdict
 from brokertuner_tui.env.testbed import Testbed
@@ -133,7 +134,11 @@ class RealBed:
             testbed.restart_broker()
         elif testbed.hung():
             testbed.mend()
-        testbed.apply(self._good)
+        try:
+            testbed.apply(self._good)
+        except ApplyFailed:  # a memory_limit that was just enough is less than what the broker holds by now
+            self._good = testbed.defaults
+            testbed.apply(self._good)
         if testbed.load.status().state in ("dead", "stopped"):
             self.on_time_total()
             testbed.load.restart()
