@@ -142,9 +142,10 @@ def _clause(knob: KnobInsight, load: LoadInsight) -> str:
 
 
 def _rest(load: LoadInsight) -> str:
+    known = [knob for knob in load.knobs if load.verdict == "explained" or knob.is_measured]
     groups = {
-        ("does not show", "do not show"): [knob.knob for knob in load.knobs if knob.status == "no sign"],
-        ("is not clear yet", "are not clear yet"): [knob.knob for knob in load.knobs if knob.status == "unclear"],
+        ("does not show", "do not show"): [knob.knob for knob in known if knob.status == "no sign"],
+        ("is not clear yet", "are not clear yet"): [knob.knob for knob in known if knob.status == "unclear"],
     }
     parts = []
     for (one, several), names in groups.items():

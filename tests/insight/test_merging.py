@@ -47,6 +47,9 @@ def test_a_run_that_tried_next_to_nothing_says_what_its_knobs_are_worth() -> Non
     }
     said = sentences(load)
     assert said[0].startswith("set_tcp_nodelay true earns +2")
+    assert set(said[1].removesuffix(" do not show.").split(", ")) == {
+        "max_inflight_messages", "max_packet_size", "max_queued_messages",
+    }, "nothing of knobs that stayed"  # fmt: skip
     assert said[-2].startswith("It does as well with max_inflight_messages, max_packet_size back at the defaults (")
     assert said[-1] == "From the trials alone: not enough trials to tell: 2 different settings were measured."
 
