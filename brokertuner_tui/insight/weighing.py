@@ -86,9 +86,11 @@ def weigh(ablation: Ablation) -> Weighed | None:
             half = t95(len(lost) - 1) * statistics.stdev(lost) / math.sqrt(len(lost))
         found[name] = _worth(lost, half, pairs, mean)
     half = t95(degrees) * math.sqrt(variance / len(best))
-    simplest = found.pop(SIMPLEST, None) if ablation.dropped else None
+    simplest = found.pop(SIMPLEST, None)
     if simplest is None and len(ablation.dropped) == 1:  # it was measured among the others
         simplest = found.get(ablation.dropped[0])
+    elif not ablation.dropped:  # it was given up
+        simplest = None
     windows = min((len(paired[name]) for name in found), default=0)
     return Weighed(Estimate(mean, max(0.0, mean - half), mean + half), _p99(best), windows, found, simplest)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -66,6 +67,13 @@ def test_knobs_that_stand_in_for_each_other_are_not_left_away_together() -> None
     assert not weighed.simplest_is_as_good
     one = _weigh(ablation(fanout, noise=0.01, dropped=("max_inflight_messages", "max_packet_size")))
     assert one.simplest_is_as_good
+
+
+def test_a_simpler_setting_that_was_given_up_is_none() -> None:
+    found = ablation(fanout, noise=0.01, dropped=("max_inflight_messages", "max_packet_size"))
+    weighed = _weigh(replace(found, dropped=()))
+    assert weighed.simplest is None
+    assert set(weighed.knobs) == set(ablations.CHANGED)
 
 
 def test_of_one_knob_the_simplest_is_what_was_measured_already() -> None:
