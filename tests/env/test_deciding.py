@@ -55,7 +55,9 @@ def test_only_what_is_near_the_best_and_noisy_is_worth_more() -> None:
     assert not is_worth_more(replace(noisy, on_time=600), BEST), "it is not near"
 
 
-LOAD = Profile("w", 2, 2, 2, qos=1, payload_bytes=64, rate=1000, window=100, slo_ms=50)
+LOAD = Profile("w", 2, 2, 2, qos=1, payload_bytes=64, rate=1027, window=100, slo_ms=50)
+"""Its messages do not divide by the slices of any window from 0.5 to 1 s: however regularly they arrive, the slices differ, and
+there is something left to find out."""
 
 
 def test_a_trial_is_cut_or_goes_on_by_what_its_window_shows(mosquitto: Path, tmp_path: Path) -> None:
@@ -79,7 +81,7 @@ def test_a_trial_is_cut_or_goes_on_by_what_its_window_shows(mosquitto: Path, tmp
     assert not bad.cut_short, "nobody suffers: nothing is put back"
     assert 0.3 <= bad.window.seconds < 1.0
     assert bad.timings.planned_s == 1.0
-    assert bad.window.on_time_per_s == pytest.approx(1000, rel=0.2)
+    assert bad.window.on_time_per_s == pytest.approx(LOAD.rate, rel=0.2)
     assert near.window is not None
     assert near.window.seconds >= 1.0
     assert [phase for phase, _ in told].count(PhaseName.MEASURING) == 2, "the screen is told that it takes longer"
