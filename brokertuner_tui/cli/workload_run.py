@@ -21,7 +21,7 @@ from brokertuner_tui.errors import ConnectionFailed, ExitCode, TunerError
 from brokertuner_tui.mqtt.endpoint import Endpoint
 from brokertuner_tui.workload import live
 from brokertuner_tui.workload.builtin import BuiltinLoad
-from brokertuner_tui.workload.emqtt_bench import EmqttBenchLoad
+from brokertuner_tui.workload.emqtt_bench.load import EmqttBenchLoad
 from brokertuner_tui.workload.load import Load, LoadError, Watched
 from brokertuner_tui.workload.profile import Profile, Workload
 

@@ -13,7 +13,7 @@ from brokertuner_tui.errors import UsageError
 from brokertuner_tui.telemetry.sample import SysRates
 from brokertuner_tui.workload import live
 from brokertuner_tui.workload.builtin import BuiltinLoad
-from brokertuner_tui.workload.emqtt_bench import EmqttBenchLoad
+from brokertuner_tui.workload.emqtt_bench.load import EmqttBenchLoad
 from brokertuner_tui.workload.load import Load
 from brokertuner_tui.workload.profile import Workload
 

@@ -25,7 +25,7 @@ class Tool:
 
     def __init__(self, argv: list[str]) -> None:
         self.kind = argv[0]
-        known = "h:p:V:c:i:t:q:" + ("C:x:" if self.kind == "sub" else "s:I:F:w")
+        known = "h:p:V:c:i:t:q:u:" + ("C:x:" if self.kind == "sub" else "s:I:F:w")
         options, rest = getopt.gnu_getopt(argv[1:], known, LONG)
         assert not rest, rest
         self.given = dict(options)

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from brokertuner_tui.workload.builtin import BuiltinLoad
-from brokertuner_tui.workload.emqtt_output import Metrics, Output, parse_metrics
+from brokertuner_tui.workload.emqtt_bench.output import Metrics, Output, parse_metrics
 from brokertuner_tui.workload.generator.control import Control, objects
 from tests.anything import jsonish
 

@@ -14,9 +14,10 @@ import pytest
 
 from brokertuner_tui.errors import ConfigError
 from brokertuner_tui.mqtt.endpoint import Endpoint, Tls
-from brokertuner_tui.workload import emqtt_bench
-from brokertuner_tui.workload.emqtt_bench import EmqttBenchLoad, Group
-from brokertuner_tui.workload.emqtt_output import Output, parse_metrics
+from brokertuner_tui.workload.emqtt_bench import command
+from brokertuner_tui.workload.emqtt_bench.command import Group
+from brokertuner_tui.workload.emqtt_bench.load import EmqttBenchLoad
+from brokertuner_tui.workload.emqtt_bench.output import Output, parse_metrics
 from brokertuner_tui.workload.load import LoadError
 from brokertuner_tui.workload.profile import Profile
 from tests.waiting import eventually
@@ -86,7 +87,7 @@ def test_metrics_text() -> None:
     ],
 )
 def test_processes_for_a_profile(changes: dict[str, int], groups: list[Group]) -> None:
-    assert emqtt_bench.groups_of(replace(PROFILE, **changes), "t") == groups  # type: ignore[arg-type]
+    assert command.groups_of(replace(PROFILE, **changes), "t") == groups  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -101,20 +102,20 @@ def test_processes_for_a_profile(changes: dict[str, int], groups: list[Group]) -
 )
 def test_what_it_cannot_do_is_refused(changes: dict[str, object], word: str) -> None:
     with pytest.raises(LoadError, match=word):
-        emqtt_bench.groups_of(replace(PROFILE, **changes), "t")  # type: ignore[arg-type]
+        command.groups_of(replace(PROFILE, **changes), "t")  # type: ignore[arg-type]
 
 
 def test_options() -> None:
     profile = replace(PROFILE, protocol=5, qos=2, window=7, payload_bytes=100)
-    assert " ".join(emqtt_bench.arguments(profile, Group("pub", 2, "t/0"), Endpoint("h", 1884), "name", 9000)) == (
+    assert " ".join(command.arguments(profile, Group("pub", 2, "t/0"), Endpoint("h", 1884), "name", 9000)) == (
         "pub -h h -p 1884 -V 5 -c 2 -i 1 -t t/0 -q 2 --prefix name --payload-hdrs ts --prometheus --restapi 127.0.0.1:9000"
         " -s 92 -I 20 -F 7 -w"
     )
     known = Endpoint("h", 1884, username="ann")
-    durable = emqtt_bench.arguments(replace(profile, clean_session=False), Group("sub", 2, "t/0"), known, "name", 9000)
+    durable = command.arguments(replace(profile, clean_session=False), Group("sub", 2, "t/0"), known, "name", 9000)
     assert durable[-4:] == ["-C", "false", "-x", "3600"]
     assert durable[durable.index("-u") + 1] == "ann"
-    assert emqtt_bench.interval_ms(replace(PROFILE, rate=0)) == 0
+    assert command.interval_ms(replace(PROFILE, rate=0)) == 0
 
 
 @pytest.mark.parametrize(
@@ -146,6 +147,11 @@ def load(program: Path, tmp_path: Path) -> Iterator[EmqttBenchLoad]:
     made = EmqttBenchLoad(tmp_path / "logs", program)
     yield made
     made.stop()
+
+
+def test_a_user_name_alone_is_no_secret(load: EmqttBenchLoad) -> None:
+    load.start(PROFILE, Endpoint("127.0.0.1", 1, username="ann"))
+    load.wait_ready(READY_S)
 
 
 def test_a_window(load: EmqttBenchLoad) -> None:

@@ -15,7 +15,7 @@ from brokertuner_tui.store.convert import _window
 from brokertuner_tui.store.plain import to_plain
 from brokertuner_tui.tuning.guard.traps import evade, traps
 from brokertuner_tui.workload import limits
-from brokertuner_tui.workload.emqtt_bench import groups_of
+from brokertuner_tui.workload.emqtt_bench.command import groups_of
 from brokertuner_tui.workload.generator.pacer import Schedule, pause_s
 from brokertuner_tui.workload.load import LoadError
 from brokertuner_tui.workload.play import playback
