@@ -14,16 +14,22 @@ def run(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=120).stdout.strip()
 
 
-def test_a_fresh_interpreter_gets_torch_and_its_switch_interval_back() -> None:
+def test_a_fresh_interpreter_gets_torch_and_its_switch_interval_and_collector_back() -> None:
     code = """
-import sys
+import gc, sys
 sys.setswitchinterval(0.004)
 from brokertuner_tui.agent.torch_import import import_torch_quietly
 before = "torch" in sys.modules
 torch = import_torch_quietly()
 print(before, torch is sys.modules["torch"], float(torch.ones(2).sum()), round(sys.getswitchinterval(), 6))
+print(gc.isenabled(), gc.get_freeze_count() > 100_000)
+gc.disable()
+del sys.modules["torch"]
+import_torch_quietly.__globals__["importlib"].import_module = sys.modules.get
+import_torch_quietly()
+print(gc.isenabled())
 """
-    assert run(code) == "False True 2.0 0.004"
+    assert run(code).splitlines() == ["False True 2.0 0.004", "True True", "False"]
 
 
 def test_the_library_is_found_where_torch_has_one() -> None:
