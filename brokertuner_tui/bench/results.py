@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from brokertuner_tui.knobs.catalogue import Value
@@ -68,6 +68,8 @@ class Unit:
     """Deliveries in time over the whole of `seconds`, restarts and settling included (the load counts); 0: not known."""
     phases: tuple[PhaseTotal, ...] = ()
     """Of a workload with phases: one each time that one came, in order."""
+    stolen: float | None = field(default=None, compare=False)
+    """The share of the machine's CPU time that its host kept for others meanwhile; None: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,8 @@ class Confirmation:
     methods: tuple[str, ...]
     """Whose best settings took part."""
     records: tuple[Confirmed, ...]
+    stolen: float | None = field(default=None, compare=False)
+    """As of a `Unit`."""
 
 
 def to_json(record: Unit | Confirmation) -> dict[str, Any]:
@@ -116,7 +120,7 @@ def from_json(data: Mapping[str, Any]) -> Unit | Confirmation:
         return Unit(**values)
     if data["kind"] == "confirmation":
         records = tuple(_confirmed(record) for record in values["records"])
-        return Confirmation(values["cell"], tuple(values["methods"]), records)
+        return Confirmation(values["cell"], tuple(values["methods"]), records, values.get("stolen"))
     raise ValueError(f"unknown kind {data['kind']!r}")
 
 

@@ -19,6 +19,7 @@ from brokertuner_tui.env.outcome import Verdict
 from brokertuner_tui.env.trial import never
 from brokertuner_tui.errors import TunerError
 from brokertuner_tui.knobs.catalogue import KnobValues, Version
+from brokertuner_tui.telemetry.stolen import Stolen
 from brokertuner_tui.workload.profile import Profile, Workload
 
 CONFIRMATION = "confirmation"
@@ -126,9 +127,10 @@ class Bench:
         """Does a job, a second time if that fails; what cannot be done is a problem, and the benchmark goes on."""
         at, reason, record = self._done, "", None
         for _ in range(_TRIES):
-            self._done = at
+            self._done, stolen = at, Stolen()
             try:
-                record = self._confirmed(job.cell) if job.doing == CONFIRMATION else self._unit(job)
+                made = self._confirmed(job.cell) if job.doing == CONFIRMATION else self._unit(job)
+                record = made if self._plan.surrogate else replace(made, stolen=stolen.share())
                 break
             except TunerError as error:
                 reason = str(error).partition("\n")[0]

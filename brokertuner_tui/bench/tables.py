@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from brokertuner_tui.bench.day import DayFigures
 from brokertuner_tui.bench.figures import CellFigures, MethodFigures
 from brokertuner_tui.bench.keep import Results
 from brokertuner_tui.bench.plan import OURS, Plan, version_of
+from brokertuner_tui.bench.results import Confirmation, Unit
 from brokertuner_tui.bench.targets import Target
 from brokertuner_tui.html.scale import whole
 
@@ -70,6 +72,7 @@ def facts(plan: Plan, results: Results) -> dict[str, str]:
     found = {
         "date": " to ".join(dict.fromkeys((days[0], days[-1]))) if days else "nothing has run yet",
         "machine": "a model of recorded trials: no broker was run" if plan.surrogate else plan.machine,
+        "the machine's host": _stolen(results),
         "Mosquitto": ", ".join(sorted({cell.version for cell in plan.cells()}, key=version_of)),
         "workloads": ", ".join(sorted(plan.workloads)),
         "methods": ", ".join(plan.methods),
@@ -79,6 +82,19 @@ def facts(plan: Plan, results: Results) -> dict[str, str]:
         "command": command(plan),
     }
     return {name: text for name, text in found.items() if text}
+
+
+def _stolen(results: Results) -> str:
+    """How much the host kept for others; empty where nothing is known."""
+    records: list[Unit | Confirmation] = [*results.units.values(), *results.confirmations.values()]
+    known = sorted(((record.stolen, record.cell) for record in records if record.stolen is not None), key=lambda one: one[0])
+    if not known:
+        return ""
+    most, cell = known[-1]
+    where = f"{cell.workload}, {cell.version}, seed {cell.seed}"
+    half = statistics.median(share for share, _ in known)
+    least = "" if len(known) == len(records) else f", of {len(known)} of {len(records)} units and confirmations"
+    return f"kept {100 * half:.1f} % of the CPU time for others (median; most: {100 * most:.1f} %, {where}){least}"
 
 
 def command(plan: Plan) -> str:

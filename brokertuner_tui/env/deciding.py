@@ -8,6 +8,9 @@ the best one so far:
 - it goes on beyond its time while it cannot be told from the best, and more of it would tell more;
 - else it ends when its time is over.
 
+Of a bursty load a window is as many whole periods as its time needs: one that ends anywhere would show the place in the period,
+and none at all where it fell between two bursts.
+
 A figure is judged with care. The load settles before a window opens (a round trip and the SLO included); a window is looked
 at only when messages that were sent in it have had their SLO to arrive, and a bursty load has had a whole period. If its later
 half does better than the whole of it, the later half counts.
@@ -16,7 +19,7 @@ half does better than the whole of it, the later half counts.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import hypot
+from math import ceil, hypot
 
 from brokertuner_tui.workload.profile import Profile
 from brokertuner_tui.workload.window import SoFar
@@ -27,6 +30,7 @@ _CLEARLY = 0.5
 """Less than this share of the best is clearly bad."""
 _WORTH = 0.02
 """A difference of this share of the best, or less, is not worth a longer window."""
+_ROUNDING = 1e-6
 _SLO_SHARE = 1.2
 """Of the SLO has to be over in the window before it is judged."""
 
@@ -64,5 +68,10 @@ def is_worth_more(so_far: SoFar, best: Best) -> bool:
 def _fair_s(profile: Profile) -> float:
     """What has to be over before a window says anything."""
     slo_s = max(part.slo_ms for part in profile.members) / 1000
-    period_s = max((sum(part.burst) for part in profile.members if part.burst), default=0.0)
-    return max(_SLO_SHARE * slo_s, period_s)
+    return max(_SLO_SHARE * slo_s, profile.period_s)
+
+
+def whole_s(seconds: float, profile: Profile) -> float:
+    """How long a window is that shall last for `seconds` at least."""
+    period_s = profile.period_s
+    return max(1, ceil(seconds / period_s - _ROUNDING)) * period_s if period_s > 0 else seconds

@@ -266,7 +266,8 @@ class Testbed:
         """Apply, verify, settle, measure. A fault of the broker or the load is a verdict, not an exception.
 
         Args:
-            seconds: of measuring; None: `step_interval_sec`, and `live.window_sec` at least under live traffic.
+            seconds: of measuring, at least (whole periods of a bursty load); None: `step_interval_sec`, and `live.window_sec`
+                at least under live traffic.
             interrupted: asked every few milliseconds; True ends the trial as inconclusive.
             floor: under live traffic, the share of the probe's messages in time below which the window ends early.
             early: asked a few times a second in the window; a reason that it gives ends the window.

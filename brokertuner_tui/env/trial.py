@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from brokertuner_tui.broker.interface import Applied, ApplyFailed, BrokerUnavailable
 from brokertuner_tui.config.settings import Settings
 from brokertuner_tui.connection.tracker import Linked
-from brokertuner_tui.env.deciding import CLEARLY_WORSE, Best, is_clearly_bad, is_worth_more
+from brokertuner_tui.env.deciding import CLEARLY_WORSE, Best, is_clearly_bad, is_worth_more, whole_s
 from brokertuner_tui.env.outcome import Outcome, PhaseName, Timings, Usage, Verdict
 from brokertuner_tui.env.usage import UsageGauge, open_gauge
 from brokertuner_tui.knobs.catalogue import KnobValues
@@ -89,8 +89,8 @@ class Trial:
 
     def run(self, knobs: KnobValues, seconds: float | None) -> Outcome:
         """A fault of the broker or the load is a verdict, not an exception."""
-        seconds = self._usual_seconds() if seconds is None else seconds
         profile, version = self._testbed.profile, self._testbed.version
+        seconds = whole_s(self._usual_seconds() if seconds is None else seconds, profile)
         outcome = Outcome(knobs, profile, version, Verdict.INCONCLUSIVE, "", None, None, Usage(), None, Timings())
         try:
             self._on_phase(PhaseName.APPLYING, 0.0)
@@ -273,13 +273,14 @@ class Trial:
             self._wait(min(left, step_s), gauge)
             if left > step_s and (cut := self._ended_early(began, seconds) or self._given_up(seconds)):
                 return cut
-        most_s = self._settings.tuning.window_max_share * seconds
+        profile = self._testbed.profile
+        most_s, more_s = whole_s(self._settings.tuning.window_max_share * seconds, profile), max(step_s, profile.period_s)
         is_told = False
         while (left := most_s - (time.perf_counter() - began)) > 0 and self._is_worth_more():
             if not is_told:
                 self._on_phase(PhaseName.MEASURING, left)
                 is_told = True
-            self._wait(min(left, step_s), gauge)
+            self._wait(min(left, more_s), gauge)
             if cut := self._ended_early(began, seconds):
                 return cut
         return None

@@ -72,6 +72,11 @@ class Profile:
         """What runs at once: the parts of a mix, else this alone."""
         return self.parts or (self,)
 
+    @property
+    def period_s(self) -> float:
+        """Seconds from one burst to the next (of a mix: where that takes longest); 0: there are none."""
+        return max((sum(part.burst) for part in self.members if part.burst), default=0.0)
+
     def with_rates_of(self, other: Profile) -> Profile | None:
         """This with the name and the rates of `other`, if that is all in which they differ (open loops); else None.
 

@@ -58,6 +58,18 @@ def _fill(folder: Path, plan: Plan, *, seeds: int = 2) -> Path:
     return folder
 
 
+def test_what_the_host_kept_is_told_as_far_as_it_is_known(tmp_path: Path) -> None:
+    folder = _fill(tmp_path / "b", _plan())
+    assert "host" not in page.write_markdown(folder)
+    first, second, *rest = (folder / keep.RESULTS).read_text().splitlines()
+    told = [json.dumps(json.loads(line) | {"stolen": share}) for line, share in ((first, 0.001), (second, 0.123))]
+    (folder / keep.RESULTS).write_text("".join(f"{line}\n" for line in (*told, *rest)))
+    assert (
+        "- the machine's host: kept 6.2 % of the CPU time for others (median; most: 12.3 %, fanout, 2.0.21, seed 1), "
+        "of 2 of 8 units and confirmations" in page.write_markdown(folder)
+    )
+
+
 def test_the_page(tmp_path: Path) -> None:
     folder, file = _fill(tmp_path / "b", _plan()), tmp_path / "bench.html"
     file.write_text("an older page")

@@ -12,7 +12,7 @@ import pytest
 
 from brokertuner_tui.bench.keep import RESULTS, Folder, read
 from brokertuner_tui.bench.method import Task
-from brokertuner_tui.bench.results import Cell
+from brokertuner_tui.bench.results import Cell, Confirmation, Unit
 from brokertuner_tui.bench.run import Progress, jobs_left
 from brokertuner_tui.env.outcome import Verdict
 from brokertuner_tui.workload.profile import Workload
@@ -46,6 +46,17 @@ def test_every_unit_and_confirmation_is_made_once(tmp_path: Path) -> None:
     assert (unit.seconds, unit.phases) == (10, ())
     assert {(record.method, len(record.on_time_per_s)) for record in results.confirmed(CELL)} == {("default", 3), ("walk", 3)}
     assert asked == found
+
+
+def test_how_much_the_machines_host_kept_for_others_is_kept_for_real_brokers(tmp_path: Path) -> None:
+    run(tmp_path / "real", plan(**ONE))
+    run(tmp_path / "model", plan(**ONE, surrogate=True))
+    for name, known in (("real", True), ("model", False)):
+        _, results = read(tmp_path / name)
+        records: list[Unit | Confirmation] = [*results.units.values(), *results.confirmations.values()]
+        assert len(records) == 3
+        assert {record.stolen is not None for record in records} == {known}
+        assert all(0.0 <= (record.stolen or 0.0) <= 1.0 for record in records)
 
 
 @pytest.mark.parametrize("calls", [0, 1, 2, 5, 6, 7, 11, 12, 13, 14, 19, 23, 24, 25, 26])

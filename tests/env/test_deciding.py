@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from brokertuner_tui.config.settings import BrokerSettings, LoadSettings, Settings, TuningSettings
-from brokertuner_tui.env.deciding import CLEARLY_WORSE, Best, is_clearly_bad, is_worth_more
+from brokertuner_tui.env.deciding import CLEARLY_WORSE, Best, is_clearly_bad, is_worth_more, whole_s
 from brokertuner_tui.env.outcome import PhaseName, Verdict
 from brokertuner_tui.env.testbed import Testbed
 from brokertuner_tui.workload.profile import Profile, Workload
@@ -87,3 +87,38 @@ def test_a_trial_is_cut_or_goes_on_by_what_its_window_shows(mosquitto: Path, tmp
     assert [phase for phase, _ in told].count(PhaseName.MEASURING) == 2, "the screen is told that it takes longer"
     assert whole.reason == near.reason == ""
     assert whole.timings.measure_s >= 0.4
+
+
+BURSTS = replace(LOAD, name="bursts", burst=(0.1, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("profile", "seconds", "whole"),
+    [
+        (LOAD, 0.37, 0.37),
+        (BURSTS, 0.37, 0.6),
+        (BURSTS, 0.6, 0.6),
+        (BURSTS, 0.61, 1.2),
+        (BURSTS, 1.8000000000001, 1.8),
+        (Profile.mix("m", [LOAD, BURSTS, replace(BURSTS, burst=(0.2, 0.8))]), 0.5, 1.0),
+    ],
+)
+def test_a_window_of_bursts_is_whole_periods(profile: Profile, seconds: float, whole: float) -> None:
+    assert whole_s(seconds, profile) == pytest.approx(whole)
+
+
+def test_windows_that_are_shorter_than_a_period_or_no_whole_ones_all_show_the_same(mosquitto: Path, tmp_path: Path) -> None:
+    quick = TuningSettings(step_interval_sec=0.2, settle_sec=0.05)
+    settings = Settings(broker=BrokerSettings(mosquitto=mosquitto), load=LoadSettings(ready_sec=5.0), tuning=quick)
+    bed = Testbed(settings, Workload.steady(BURSTS), tmp_path)
+    try:
+        bed.open()
+        bed.start_load()
+        outcomes = [bed.trial(bed.defaults, seconds=seconds) for seconds in (None, None, 0.4, 0.8)]
+    finally:
+        bed.close()
+    for outcome, planned in zip(outcomes, (0.6, 0.6, 0.6, 1.2), strict=True):
+        assert outcome.verdict is Verdict.OK, outcome.reason
+        assert outcome.timings.planned_s == pytest.approx(planned)
+        assert outcome.window is not None
+        assert outcome.window.received_per_s == pytest.approx(BURSTS.rate, rel=0.2)

@@ -91,12 +91,12 @@ class Measurement:
             ledger.give_up(next_seqs)
         counted = ledger.totals.since(self._totals)
         seconds = ((max(drained, ledger.last_ns) if drained else now_ns) - self.opened_ns) / 1e9
-        slices, slice_s = _slices(ledger.slices, seconds, self._profile.burst)
+        slices, slice_s = _slices(ledger.slices, seconds, self._profile.period_s)
         sent = [after - before for after, before in zip(next_seqs, self._next_seqs, strict=True)]
         readers = _readers(self._profile)
         counts, max_ms = ledger.histogram, ledger.max_ns / 1e6
         p50, p90, p95, p99 = (histogram.percentile_ms(counts, share, max_ms) for share in (0.5, 0.9, 0.95, 0.99))
-        p99_low, p99_high = interval_ms(ledger.sections, 0.99, p99, _period_s(self._profile)) or (None, None)
+        p99_low, p99_high = interval_ms(ledger.sections, 0.99, p99, self._profile.period_s) or (None, None)
         ledger.close_window()
         return Window(
             seconds=seconds,
@@ -152,9 +152,8 @@ class MixMeasurement:
     def _slices(self, seconds: float) -> tuple[tuple[int, ...], float]:
         fine = [part.ledger.slices for part in self.parts]
         size = max(len(counts) for counts in fine)
-        bursts = [part.burst for part in self._profile.members if part.burst]
         whole = np.sum([_padded(counts, size) for counts in fine], axis=0)
-        return _slices(whole, seconds, max(bursts, key=sum) if bursts else None)
+        return _slices(whole, seconds, self._profile.period_s)
 
     def _latencies(self) -> tuple[npt.NDArray[np.int64], float]:
         ledgers = [part.ledger for part in self.parts]
@@ -171,7 +170,7 @@ class MixMeasurement:
         counts, max_ms = self._latencies()
         p50, p90, p95, p99 = (histogram.percentile_ms(counts, share, max_ms) for share in (0.5, 0.9, 0.95, 0.99))
         ledgers = together([part.ledger.sections for part in self.parts])
-        p99_low, p99_high = interval_ms(ledgers, 0.99, p99, _period_s(self._profile)) or (None, None)
+        p99_low, p99_high = interval_ms(ledgers, 0.99, p99, self._profile.period_s) or (None, None)
         sums = ("sent", "expected", "received", "on_time", "late", "lost", "missing", "duplicated")
         return replace(
             first,
@@ -195,21 +194,17 @@ class MixMeasurement:
         )
 
 
-def _slices(fine: npt.NDArray[np.int64], seconds: float, burst: tuple[float, float] | None) -> tuple[tuple[int, ...], float]:
+def _slices(fine: npt.NDArray[np.int64], seconds: float, period_s: float) -> tuple[tuple[int, ...], float]:
     """On-time deliveries in ten equal slices; of a bursty load, in slices of whole periods."""
     resolution_s = SLICE_NS / 1e9
     width = max(1, round(seconds / _SLICES / resolution_s))
-    if burst:
-        period = max(1, round(sum(burst) / resolution_s))
+    if period_s > 0:
+        period = max(1, round(period_s / resolution_s))
         width = period * max(1, width // period)
     whole = int(seconds / resolution_s + 1e-6) // width
     if not whole:
         return (int(fine.sum()),), seconds
     return tuple(int(part) for part in _padded(fine, whole * width).reshape(whole, width).sum(axis=1)), width * resolution_s
-
-
-def _period_s(profile: Profile) -> float:
-    return max((sum(part.burst) for part in profile.members if part.burst), default=0.0)
 
 
 def _padded(counts: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.int64]:
