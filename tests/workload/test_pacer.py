@@ -89,6 +89,33 @@ def test_a_backlog_is_a_second_at_most_and_whoever_is_away_owes_nothing() -> Non
     assert loop.told == []
 
 
+@pytest.mark.parametrize(
+    ("away", "back", "sent"),
+    [
+        (
+            0.05,
+            0.30,
+            250 + 1000,
+        ),  # back before the next burst: it comes at its time, nothing is caught up with
+        (0.05, 0.15, 250 + 250 + 1000),  # back in the same burst: the rest of it
+        (0.30, 1.10, 1000 + 500),  # back in the midst of the next one
+        (0.30, 0.90, 1000 + 1000),
+    ],
+)
+def test_who_begins_again_goes_on_where_the_schedule_is(away: float, back: float, sent: int) -> None:
+    pacer, (publisher,), _ = pacer_of(Profile("test", rate=1000, burst=(0.2, 0.8)))
+    pacer.start(0)
+    owed = 0
+    for now in (step / 1000 for step in range(1200)):
+        if now == back:
+            pacer.start(round(now * 1e9))
+        if now <= away or now >= back:
+            pacer.work(round(now * 1e9))
+            owed += publisher.owed
+            publisher.owed = 0
+    assert owed == pytest.approx(sent, abs=10)
+
+
 def test_says_when_to_come_again() -> None:
     pacer, (publisher,), _ = pacer_of(Profile("test", rate=100))
     pacer.start(0)

@@ -59,13 +59,21 @@ class Pacer:
         self._loop, self._publishers = loop, publishers
         self._most_owed = int(profile.rate / profile.publishers) + 1
         self._began_ns = 0
+        self._has_begun = False
         self._issued = self._turn = 0
         self._next_ns = 0
 
     def start(self, now_ns: int) -> None:
-        """The schedule begins now."""
-        self._began_ns = self._next_ns = now_ns
-        self._issued = 0
+        """The schedule begins; one that has begun goes on where it would be now, and what came due meanwhile is left out.
+
+        If it began anew, a broker that throws its clients out in mid-burst would get the next burst early, and more messages in
+        a window than one that serves them.
+        """
+        if self._has_begun:
+            self._issued = self._schedule.due((now_ns - self._began_ns) / 1e9)
+        else:
+            self._began_ns, self._has_begun = now_ns, True
+        self._next_ns = now_ns
 
     def retune(self, now_ns: int, profile: Profile) -> None:
         """From now on at the rate of `profile`; nothing is sent twice or left out for that."""
