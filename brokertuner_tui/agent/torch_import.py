@@ -18,8 +18,8 @@ def import_torch_quietly() -> ModuleType:
     Most of the second that `import torch` takes goes into the dynamic linker, which Python calls with the GIL held: an event
     loop in another thread stands still for it. Opening the largest library first by a foreign call, which releases the GIL,
     leaves the import itself next to nothing to link. A shorter switch interval then helps over the rest, which is Python code.
-    That code makes several hundred thousand objects that stay: the garbage collector is not let look at them again and again
-    while they are made (a sixth of the time), nor ever after.
+    That code makes more than a hundred thousand objects that stay: the garbage collector is not let look at them again and
+    again while they are made, nor ever after.
     Harmless where the library is not found: torch is then imported as always.
 
     Raises:

@@ -269,32 +269,36 @@ class Trial:
         if self._best is None and self._early is None:
             self._wait(seconds, gauge)
             return None
-        while (left := seconds - (time.perf_counter() - began)) > 0:
-            self._wait(min(left, step_s), gauge)
-            if left > step_s and (cut := self._ended_early(began, seconds) or self._given_up(seconds)):
-                return cut
         profile = self._testbed.profile
-        most_s, more_s = whole_s(self._settings.tuning.window_max_share * seconds, profile), max(step_s, profile.period_s)
-        is_told = False
-        while (left := most_s - (time.perf_counter() - began)) > 0 and self._is_worth_more():
-            if not is_told:
-                self._on_phase(PhaseName.MEASURING, left)
-                is_told = True
-            self._wait(min(left, more_s), gauge)
+        most_s = whole_s(self._settings.tuning.window_max_share * seconds, profile)
+        until_s, is_told = seconds, False
+        while True:
+            while (left := until_s - (time.perf_counter() - began)) > 0:
+                self._wait(min(left, step_s), gauge)
+                if left > step_s and (cut := self._ended_early(began, seconds) or self._given_up(began, seconds, gauge)):
+                    return cut
+            if until_s >= most_s or not self._is_worth_more():
+                return None
             if cut := self._ended_early(began, seconds):
                 return cut
-        return None
+            if not is_told:
+                self._on_phase(PhaseName.MEASURING, most_s - until_s)
+                is_told = True
+            until_s = min(most_s, until_s + max(step_s, profile.period_s))
 
-    def _given_up(self, seconds: float) -> _Cut | None:
-        """Whether the window shows already that its setting is no good."""
+    def _given_up(self, began: float, seconds: float, gauge: UsageGauge) -> _Cut | None:
+        """Whether the window shows already that its setting is no good; of a bursty load, at the end of a period."""
         so_far = self._load.status().window if self._best is not None else None
         if self._best is None or so_far is None:
             return None
-        least_s = self._settings.tuning.window_min_share * seconds
-        if not is_clearly_bad(so_far, self._best, self._testbed.profile, least_s=least_s):
+        profile, least_s = self._testbed.profile, self._settings.tuning.window_min_share * seconds
+        if not is_clearly_bad(so_far, self._best, profile, least_s=least_s):
             return None
+        took = time.perf_counter() - began
+        self._wait(whole_s(took, profile) - took, gauge)
+        took = time.perf_counter() - began
         figures = f"{so_far.on_time_per_s:,.0f}/s on time, the best so far {self._best.per_s:,.0f}/s"
-        return _Cut(f"{CLEARLY_WORSE}, ended after {so_far.seconds:.2f} s: {figures}", suffering=False)
+        return _Cut(f"{CLEARLY_WORSE}, ended after {took:.2f} s: {figures}", suffering=False)
 
     def _is_worth_more(self) -> bool:
         so_far = self._load.status().window if self._best is not None else None

@@ -115,10 +115,18 @@ def test_windows_that_are_shorter_than_a_period_or_no_whole_ones_all_show_the_sa
         bed.open()
         bed.start_load()
         outcomes = [bed.trial(bed.defaults, seconds=seconds) for seconds in (None, None, 0.4, 0.8)]
+        bad = bed.trial(bed.defaults, seconds=3.0, best=Best(10_000.0, 10.0, 20.0))
+        near = bed.trial(bed.defaults, best=Best(BURSTS.rate, 500.0, 1.0))
     finally:
         bed.close()
-    for outcome, planned in zip(outcomes, (0.6, 0.6, 0.6, 1.2), strict=True):
+    assert bad.window is not None
+    assert bad.reason.startswith(CLEARLY_WORSE)
+    assert bad.window.seconds < 2.9
+    assert near.window is not None
+    for outcome, planned in zip((*outcomes, bad, near), (0.6, 0.6, 0.6, 1.2, 3.0, 0.6), strict=True):
         assert outcome.verdict is Verdict.OK, outcome.reason
         assert outcome.timings.planned_s == pytest.approx(planned)
         assert outcome.window is not None
         assert outcome.window.received_per_s == pytest.approx(BURSTS.rate, rel=0.2)
+        periods = outcome.window.seconds / BURSTS.period_s
+        assert periods == pytest.approx(round(periods), abs=0.2), "it ends with a period"
