@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from brokertuner_tui.workload.supervisor import LoadSupervisor
 from tests.waiting import eventually
 from tests.workload.conftest import READY_S, Bench
 
+MakeBench = Callable[[Path], Bench]
 PROFILE = Profile("twenty", publishers=10, subscribers=10, topics=10, qos=1, rate=1000, window=100, slo_ms=5000)
 
 
@@ -48,6 +49,22 @@ def test_an_announced_restart(bench: Bench) -> None:
         goes_on(bench)
     assert eventually(lambda: bench.load.status().reconnects == 100)
     assert min(took) < 1.0  # about 5 ms on a machine that does nothing else
+
+
+def test_whoever_throws_its_clients_out_gets_no_burst_before_its_time(make_bench: MakeBench, every_mosquitto: Path) -> None:
+    """Else a broker that does so would have more to deliver in a window than one that serves them."""
+    bench = make_bench(every_mosquitto)
+    bursts = replace(PROFILE, rate=20, burst=(0.2, 59.8))  # up to 1,200 messages, once a minute
+    bench.start(bursts)
+    assert eventually(lambda: bench.load.status().received_total > 600)
+    time.sleep(0.6)  # it is over, and a report later than that has come
+    burst = bench.load.status().sent_total
+    for _ in range(3):
+        bench.broker.restart()
+        bench.load.wait_ready(READY_S)
+        time.sleep(0.3)
+        assert bench.load.status().sent_total == burst
+    assert eventually(lambda: bench.load.status().reconnects == 60)
 
 
 def test_a_crash_without_warning(bench: Bench) -> None:
