@@ -3,6 +3,8 @@
 # checkout) set. Everything may be run again at any time, by several at once, and after having been killed.
 
 venv=$here/.venv
+# What Python compiles stays in this folder. Where it may not (containers often set this), every start compiles PyTorch anew.
+unset PYTHONDONTWRITEBYTECODE
 
 say() { printf '%s: %s\n' "$program" "$*" >&2; }
 fail() { say "$*"; exit 1; }

@@ -82,6 +82,16 @@ def test_an_environment_made_by_hand_is_kept(checkout: Checkout) -> None:
     assert (checkout.venv / "mark").exists()
 
 
+@pytest.mark.parametrize("script", ["run", "test"])
+def test_what_python_compiles_is_kept_whatever_the_environment_says(checkout: Checkout, script: str) -> None:
+    ask = "#!/bin/sh\necho compiled is kept: ${PYTHONDONTWRITEBYTECODE-yes}\n"
+    checkout.run("test", "x")  # its environment serves ./run as well
+    for name in ("brokertuner-tui", "python"):
+        write_program(checkout.venv / "bin" / name, ask)
+    done = checkout.run(script, "x", PYTHONDONTWRITEBYTECODE="1")
+    assert done.stdout == "compiled is kept: yes\n"
+
+
 def test_a_failure_shows_the_end_of_pips_log_and_the_next_run_recovers(checkout: Checkout) -> None:
     failed = checkout.run("run", "paths", FAKE_PIP="fail")
     assert failed.returncode == 1
