@@ -41,7 +41,7 @@ class _Windows:
 
 
 class CellConfirmation:
-    """Confirms one cell. Nothing is shared: settings of several methods that are the same are measured once for each.
+    """Confirms one cell. A setting that several methods found is measured for each of them (`figures.pooled` puts it together).
 
     Of a workload with phases the tuners' figures are those of their days; what is measured here is the constants that they
     found: which one serves the whole day best.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from brokertuner_tui.bench.keep import Results
 from brokertuner_tui.bench.plan import Plan, has_phases, version_of
@@ -96,6 +96,20 @@ def best_known(records: Iterable[Confirmed]) -> float | None:
     return max(means, default=None)
 
 
+def pooled(results: Results, cell: Cell) -> dict[str, Confirmed]:
+    """By method: all windows of its best setting. Where several end with the same setting, each has the windows of all of them:
+    nobody is better than himself by luck."""
+    records, units = results.confirmed(cell), results.of(cell)
+    best = {record.method: units[record.method].best.get(record.profile) for record in records if record.method in units}
+
+    def alike(mine: Confirmed) -> list[Confirmed]:
+        setting = best.get(mine.method)
+        same = [one for one in records if one.profile == mine.profile and best.get(one.method) == setting]
+        return same if setting is not None else [mine]
+
+    return {mine.method: _joined(mine, alike(mine)) for mine in records}
+
+
 def median_of(values: Sequence[float]) -> Median:
     """The median with the interval between two order statistics that holds it with at least 95 % (binomial), whatever the
     distribution; the whole range where there are fewer than six."""
@@ -121,12 +135,22 @@ def _sorted(cells: Iterable[Cell]) -> list[Cell]:
     return sorted(cells, key=lambda cell: (cell.workload, version_of(cell.version), cell.seed))
 
 
+def _joined(mine: Confirmed, same: Sequence[Confirmed]) -> Confirmed:
+    return replace(
+        mine,
+        on_time_per_s=tuple(value for one in same for value in one.on_time_per_s),
+        received_per_s=tuple(value for one in same for value in one.received_per_s),
+        p99_ms=tuple(value for one in same for value in one.p99_ms),
+    )
+
+
 def _of_cells(plan: Plan, results: Results, group: Sequence[Cell]) -> CellFigures:
     """One cell, or several that differ in the seed only."""
-    bests = {cell: best_known(results.confirmed(cell)) for cell in group}
+    confirmed = {cell: pooled(results, cell) for cell in group}
+    bests = {cell: best_known(found.values()) for cell, found in confirmed.items()}
     known = [best for best in bests.values() if best is not None]
     methods = [*plan.methods] if "default" in plan.methods else ["default", *plan.methods]
-    figures = [_of_method(results, method, bests) for method in methods]
+    figures = [_of_method(results, method, bests, confirmed) for method in methods]
     first = group[0]
     return CellFigures(
         first.workload,
@@ -137,9 +161,11 @@ def _of_cells(plan: Plan, results: Results, group: Sequence[Cell]) -> CellFigure
     )
 
 
-def _of_method(results: Results, method: str, bests: dict[Cell, float | None]) -> MethodFigures | None:
+def _of_method(
+    results: Results, method: str, bests: Mapping[Cell, float | None], confirmed: Mapping[Cell, Mapping[str, Confirmed]]
+) -> MethodFigures | None:
     units = [(unit, best) for cell, best in bests.items() if (unit := results.units.get((cell, method))) is not None]
-    windows = [record for cell in bests for record in results.confirmed(cell) if record.method == method]
+    windows = [found[method] for found in confirmed.values() if method in found]
     on_time = [value for record in windows for value in record.on_time_per_s]
     received = [value for record in windows for value in record.received_per_s]
     p99 = [value for record in windows for value in record.p99_ms if value is not None]

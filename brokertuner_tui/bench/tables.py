@@ -120,8 +120,8 @@ def how(plan: Plan) -> list[str]:
         "sequence number at the receiving end. All methods have the same broker, load, space of eleven knobs, warm-up, reward "
         "and number of trials; trial 1 is the default. They run one after the other in an order that changes with the seed.",
         f"Then the setting that each method would leave in force is measured in {plan.windows} windows, in turns with those of "
-        "all others. Intervals hold 95 % (Student's t; of a median: the binomial one). The best known is the highest confirmed "
-        "mean of any method in a cell.",
+        "all others. Methods with the same setting have each other's windows, too. Intervals hold 95 % (Student's t; of a "
+        "median: the binomial one). The best known is the highest confirmed mean of any method in a cell.",
         "While tuning: mean over all trials, failed ones as 0, as a share of the best known. Trials and seconds to 95 %: until "
         "one trial was within 5 % of the best known, the median over the seeds. Dead: trials that bring less than 1 % of it.",
     ]

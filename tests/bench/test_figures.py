@@ -29,7 +29,8 @@ def _unit(cell: Cell, method: str, on_time: list[float], **changes: Any) -> Unit
         )
         for number, value in enumerate(on_time, 1)
     )
-    made = Unit(cell, method, 0.0, 2.0 * len(trials), {"open": {}, "closed": {}}, trials, 0.5 * len(trials))
+    best: dict[str, Any] = {"open": {"found by": method}, "closed": {"found by": method}}
+    made = Unit(cell, method, 0.0, 2.0 * len(trials), best, trials, 0.5 * len(trials))
     return replace(made, **changes)
 
 
@@ -72,6 +73,27 @@ def test_the_figures_of_a_cell() -> None:
     assert (rival.trials_to_near, rival.dead, rival.failed, rival.restarts) == (4, 2, 1, 3)
     assert default.trials_to_near is None
     assert ours.thinking_s == 0.5
+
+
+def test_who_ends_with_the_setting_of_another_is_worth_the_same() -> None:
+    results = _results([500, 940, 960, 1000], final=440, p99=5.0)
+    results.add(_unit(CELLS[0], "slo", [500.0] * 4, best=results.units[CELLS[0], "default"].best))
+    figures, other = cells(ASKED, results)
+    ours, default, rival = (figures.of(name) for name in ("slo", "default", "rival"))
+    assert ours is not None
+    assert default is not None
+    assert rival is not None
+    assert ours.final is not None
+    assert ours.final.mean == (3 * 440 + 3 * 500) / 6
+    assert (ours.final, ours.received, ours.p99) == (default.final, default.received, default.p99)
+    assert ours.p99 is not None
+    assert ours.p99.median == 4.0
+    assert rival.final is not None
+    assert (rival.final.mean, figures.best_per_s) == (1000, 1000)
+    alone = other.of("slo")
+    assert alone is not None
+    assert alone.final is not None
+    assert alone.final.mean == 440, "with another seed it has a setting of its own"
 
 
 def test_over_the_seeds_windows_are_pooled_and_trials_averaged() -> None:

@@ -34,7 +34,8 @@ def _trial(number: int, on_time: float, profile: str = "fanout") -> Trial:
 def _unit(cell: Cell, method: str) -> Unit:
     goods = [GOODPUT["default"], 0.0 if method == "tpe" else GOODPUT[method], GOODPUT[method], GOODPUT[method]]
     trials = tuple(_trial(number, good) for number, good in enumerate(goods, 1))
-    return Unit(cell, method, 1_795_222_800.0, 12.0, {"fanout": defaults()}, trials, 0.4)
+    best = defaults() | {"max_inflight_messages": 20 * (1 + METHODS.index(method))}
+    return Unit(cell, method, 1_795_222_800.0, 12.0, {"fanout": best}, trials, 0.4)
 
 
 def _confirmation(cell: Cell) -> Confirmation:
