@@ -141,6 +141,14 @@ def test_a_target_is_met_or_not(name: str, good: dict[str, Any], bad: dict[str, 
     assert short.short
 
 
+def test_the_difference_decides_who_is_behind_the_best_rival() -> None:
+    """Intervals of 25 on both sides: that of the difference is 35, and neither mean is in the other's interval."""
+    near, far = (_target(ASKED, _results([500, 1000], final=final), "final on-time goodput at least") for final in (966, 960))
+    assert (near.met, far.met) == (True, False)
+    assert near.found == "100% of 2 (inside our own interval 0, inside the rival's 0); mean ratio 0.966"
+    assert far.found.startswith("0% of 2 (inside our own interval 0, inside the rival's 0)")
+
+
 def test_a_factor_over_the_default_stands_beside_what_there_was_to_be_had() -> None:
     pipeline = Workload.steady(replace(OPEN, name="pipeline"))
     asked = plan(pipeline, methods=("default", "rival", "slo"), seeds=1, versions={"2.1.2": ""})
