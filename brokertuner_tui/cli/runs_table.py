@@ -138,7 +138,7 @@ def _trials(trials: list[TrialRow]) -> Table:
         on_time, delivered, p99 = ("", "", "")
         if window is not None:
             on_time, delivered = f"{window.on_time_per_s:,.0f}", f"{window.received_per_s:,.0f}"
-            on_time += f" ±{2 * window.on_time_stderr:,.0f}"
+            on_time += f" ±{2 * window.on_time_stderr:,.0f}" if window.on_time_stderr > 0 else ""
             p99 = _ms(window.p99_ms) if window.received else ""
             if is_wide and window.p99_low_ms is not None and window.p99_high_ms is not None:
                 p99 += f" ({_ms(window.p99_low_ms)} to {_ms(window.p99_high_ms)})"

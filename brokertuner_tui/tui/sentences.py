@@ -74,12 +74,12 @@ def before_text(old: float, new: float, *, in_percent: bool = False) -> str:
     return f"was {goodput(old, in_percent=in_percent)}{factor}"
 
 
-def _spread(window: Window) -> str:
-    """` ±1.2k`: two standard errors, where there is anything to say."""
+def spread(window: Window) -> str:
+    """` ±1.2k`: two standard errors; nothing where the window does not tell (a single period of a bursty load)."""
     if not window.goodput_stderr > 0:
         return ""
-    spread = 2 * window.goodput_stderr
-    return f" ±{spread:.1f} %" if window.live is not None else f" ±{compact(spread)}"
+    both = 2 * window.goodput_stderr
+    return f" ±{both:.1f} %" if window.live is not None else f" ±{compact(both)}"
 
 
 def _trial(event: TrialFinished, model: Model) -> LogLine:
@@ -108,7 +108,7 @@ def _trial(event: TrialFinished, model: Model) -> LogLine:
         glyph, tone, bad = "✂", "worse", f"{outcome.reason}; "
     elif outcome.reason:
         glyph, bad = "✂", f"cut after {window.seconds:.2f} s, "
-    result = f"{bad}{goodput(window.goodput, in_percent=window.live is not None)}{_spread(window)} on time ({words})"
+    result = f"{bad}{goodput(window.goodput, in_percent=window.live is not None)}{spread(window)} on time ({words})"
     brief = f"{head}   {result}   {what}"
     text = brief if bad else f"{head}   {what}   {result}"
     return LogLine(event.at, glyph, tone, text, trial=event.trial, brief=brief)

@@ -92,6 +92,16 @@ def test_what_was_chosen_at_the_start_gives_way_to_what_is_going_on(model: Model
     assert "mosquitto" not in narrow
 
 
+def test_a_window_that_does_not_tell_how_sure_it_is_claims_nothing(model: Model) -> None:
+    """A single period of a bursty load has nothing to compare with: ±0 would say that there is no doubt."""
+    last = model.trials[-1]
+    assert last.outcome.window is not None
+    window = replace(last.outcome.window, on_time_slices=last.outcome.window.on_time_slices[:1])
+    alone = replace(last, outcome=replace(last.outcome, window=window))
+    assert "±" not in summary(replace(model, trials=(*model.trials[:-1], alone)), 120).plain
+    assert "±" in summary(model, 120).plain
+
+
 def test_the_figure_stands_beside_what_it_is_compared_with(model: Model) -> None:
     text = summary(model, 120).plain
     assert re.match(r"\d+(\.\d)?k/s on time ±\d+", text)

@@ -29,6 +29,7 @@ from brokertuner_tui.tui.format import (
 from brokertuner_tui.tui.ink import ACCENT, BEST, BOLD, HAND, QUIET, TONES, WORSE, cell, line
 from brokertuner_tui.tui.model import LogLine, Model
 from brokertuner_tui.tui.screens.dialog import Dialog
+from brokertuner_tui.tui.sentences import spread
 from brokertuner_tui.tui.widgets.agent import AgentPane
 from brokertuner_tui.tui.widgets.goodput import GoodputPane
 from brokertuner_tui.tui.widgets.knobs import GLYPHS, KnobTable, range_bar
@@ -132,7 +133,7 @@ def _window_rows(outcome: Outcome, window: Window) -> list[Content]:
     return [
         line(
             (goodput(window.goodput, in_percent=window.live is not None), BOLD),
-            f" on time ±{goodput(2 * window.goodput_stderr, in_percent=window.live is not None)}",
+            f" on time{spread(window)}",
             (f"   SLO {outcome.profile.slo_ms:g} ms, {_seconds(outcome, window)}", QUIET),
         ),
         line(

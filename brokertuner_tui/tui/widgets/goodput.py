@@ -13,6 +13,7 @@ from brokertuner_tui.tui import ink
 from brokertuner_tui.tui.format import compact, goodput, milliseconds, nice_ceiling, per_second, percent, sparkline
 from brokertuner_tui.tui.ink import BEST, BETTER, BOLD, QUIET, WORSE, line
 from brokertuner_tui.tui.model import Model, Point
+from brokertuner_tui.tui.sentences import spread
 from brokertuner_tui.tui.widgets.pane import Pane
 from brokertuner_tui.workload import live
 
@@ -58,7 +59,7 @@ def summary(model: Model, width: int, *, latency: bool = False) -> Content:
     if window.live is not None:
         return _live_summary(model, window, width)
     rate = window.on_time_per_s
-    parts = [line((per_second(rate), BOLD), " on time", (f" ±{compact(2 * window.on_time_stderr)}", QUIET))]
+    parts = [line((per_second(rate), BOLD), " on time", (spread(window), QUIET))]
     reference = model.reference
     if reference is not None:
         parts.append(_against(rate, reference.on_time_per_s, reference.stderr, window.on_time_stderr))
@@ -84,10 +85,8 @@ def _live_summary(model: Model, window: Window, width: int) -> Content:
     """The same of live traffic: shares instead of rates, each with where it comes from."""
     figures = window.live
     assert figures is not None
-    spread = f" ±{2 * window.goodput_stderr:.1f}"
-    parts = [
-        line((goodput(window.goodput, in_percent=True), BOLD), " in time", (spread, QUIET), (f" ({figures.source})", QUIET))
-    ]
+    band = f" ±{2 * window.goodput_stderr:.1f}"
+    parts = [line((goodput(window.goodput, in_percent=True), BOLD), " in time", (band, QUIET), (f" ({figures.source})", QUIET))]
     reference, best = model.reference, model.best
     if reference is not None:
         parts.append(_against(window.goodput, reference.on_time_per_s, reference.stderr, window.goodput_stderr))
