@@ -92,11 +92,8 @@ def test_a_backlog_is_a_second_at_most_and_whoever_is_away_owes_nothing() -> Non
 @pytest.mark.parametrize(
     ("away", "back", "sent"),
     [
-        (
-            0.05,
-            0.30,
-            250 + 1000,
-        ),  # back before the next burst: it comes at its time, nothing is caught up with
+        # Back before the next burst: it comes at its time, and nothing is caught up with.
+        (0.05, 0.30, 250 + 1000),
         (0.05, 0.15, 250 + 250 + 1000),  # back in the same burst: the rest of it
         (0.30, 1.10, 1000 + 500),  # back in the midst of the next one
         (0.30, 0.90, 1000 + 1000),
